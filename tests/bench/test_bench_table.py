@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `bench` is no part of the installed package
 
@@ -167,6 +168,13 @@ def test_on_a_gpu_run_those_that_can(capsys):
     with pytest.raises(SystemExit):
         command._read(["saliency", "--device", "cuda"])
     assert "saliency has no form for cuda: those that have one are watch_cost" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_measured_on_one(capsys, monkeypatch):
+    monkeypatch.setattr(command, "pin", lambda threads: threads)
+    assert command.main(["gates", "--device", "cuda"]) == 2
+    assert "torch finds no GPU here; leave it out" in capsys.readouterr().err
 
 
 def test_samples_are_read_by_their_medians():

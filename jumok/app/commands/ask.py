@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY, EngineSettings
+from jumok.app.engine.settings import OF_MANY, EngineSettings, split_off_engine
 from jumok.app.naming import name_some, say_pictures
-from jumok.app.options import Panels, pick, refuse, with_settings
+from jumok.app.options import Panels, refuse, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
@@ -181,7 +181,7 @@ def command(
     """
     check_outside_runs(out)
     files = Files(out, html, pictures)
-    engine = pick(EngineSettings, settings)
+    engine, _ = split_off_engine(EngineSettings, settings)
     if engine.engine is not None:
         others = {"--model": model, "--generate": generate, "--method": method, "--top": top}
         refuse(others, "--engine asks a run of our own, and writes its best answers")

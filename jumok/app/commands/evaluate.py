@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY, EngineSettings
-from jumok.app.options import Panels, options_of, refuse, split_off, with_settings
+from jumok.app.engine.settings import OF_MANY, EngineSettings, split_off_engine
+from jumok.app.options import Panels, options_of, refuse, with_settings
 from jumok.app.outputs import check_writable, marking_results
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError, suggest
@@ -58,7 +58,7 @@ def command(
     if split not in PARTS:
         raise JumokError(f"no split {split!r}: {suggest(split, PARTS)}")
     task = task_of_model(str(run))
-    engine, settings = split_off(EngineSettings, settings)
+    engine, settings = split_off_engine(EngineSettings, settings)
     if engine.engine is not None:
         return _judge_many(str(run), data or [], split, out, engine, settings, session)
     verb = task.verb("evaluate")

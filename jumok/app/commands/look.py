@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY, EngineSettings, PageSettings
+from jumok.app.engine.settings import OF_MANY, EngineSettings, PageSettings, split_off_engine
 from jumok.app.look_request import FileSettings, LookRequest, MapSettings, TextSettings
 from jumok.app.map_methods import OF_MODELS
 from jumok.app.options import Panels, pick, refuse, with_settings
@@ -72,7 +72,7 @@ def command(
         maps=pick(MapSettings, settings),
         texts=pick(TextSettings, settings),
         files=pick(FileSettings, settings),
-        engine=pick(EngineSettings, settings),
+        engine=split_off_engine(EngineSettings, settings)[0],
         pages=pick(PageSettings, settings),
     )
     return _answer(asked, session)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY, EngineSettings
+from jumok.app.engine.settings import OF_MANY, EngineSettings, split_off_engine
 from jumok.app.map_methods import HELP
-from jumok.app.options import Panels, options_of, refuse, split_off, to_flag, with_settings
+from jumok.app.options import Panels, options_of, refuse, to_flag, with_settings
 from jumok.app.outputs import check_writable
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
@@ -75,7 +75,7 @@ def command(
     if not data and _is_no_run(model):
         model, data = "", [Path(model)]
     task = task_of_model(model) if model else CLASSIFY
-    engine, settings = split_off(EngineSettings, settings)
+    engine, settings = split_off_engine(EngineSettings, settings)
     if engine.engine is not None:
         if log is not None:
             raise JumokError("--log is for figures that are measured at once: leave out --engine")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY, EngineSettings
-from jumok.app.options import Panels, options_of, refuse, split_off, with_settings
+from jumok.app.engine.settings import OF_MANY, EngineSettings, split_off_engine
+from jumok.app.options import Panels, options_of, refuse, with_settings
 from jumok.app.outputs import check_writable
 from jumok.app.predictions import predict_all
 from jumok.app.progress import show_progress
@@ -59,7 +59,7 @@ def command(
     from jumok.tasks.running.run import task_of_model
 
     files = _name_files({".csv": csv, ".parquet": parquet, ".jsonl": jsonl})
-    engine, settings = split_off(EngineSettings, settings)
+    engine, settings = split_off_engine(EngineSettings, settings)
     if engine.engine is not None:
         return _predict_many(model, inputs, files, out, engine, settings, session)
     why = "it is the folder of a data set, which --engine writes"

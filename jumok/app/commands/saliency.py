@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY, EngineSettings
+from jumok.app.engine.settings import OF_MANY, EngineSettings, split_off_engine
 from jumok.app.image_results import Finding, ImageResults, look_at_images
-from jumok.app.options import Panels, pick, with_settings
+from jumok.app.options import Panels, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError, suggest
@@ -63,7 +63,7 @@ def command(
 ) -> Report:
     """Write each image's saliency map, a mask of its objects and their boxes; without a model."""
     check_outside_runs(out)
-    engine = pick(EngineSettings, settings)
+    engine, _ = split_off_engine(EngineSettings, settings)
     if engine.engine is not None:
         return _write_data_set(path, method, separate, smallest, maps, out, engine, session)
     return show_saliency(path, method, separate, out, session, smallest=smallest, html=html, pictures=pictures)

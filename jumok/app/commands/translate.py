@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.app.engine.settings import OF_MANY_TEXTS, TextEngineSettings
-from jumok.app.options import Panels, pick, split_off, with_settings
+from jumok.app.engine.settings import OF_MANY_TEXTS, TextEngineSettings, split_off_engine
+from jumok.app.options import Panels, pick, refuse, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.sentences import read_sentences
 from jumok.app.session import Report, Session, in_session
 from jumok.app.translate.lines import TranslatedLines, write_lines
 from jumok.app.translate.looks import Looks, Wanted
 from jumok.app.translate.searching import Searching
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 from jumok.wording import printable
 
 
@@ -94,8 +94,8 @@ Pieces = Annotated[
 ]
 
 
-SEARCHES = "ctranslate2"
-"""How engines are called that search, and write no data set."""
+SEARCHES = ("ctranslate2", "ctranslate2-int8")
+"""Engines that search, and write no data set."""
 
 PANELS: Panels = {"Options": (Searching,), **OF_MANY_TEXTS}
 
@@ -120,13 +120,29 @@ def command(
 ) -> Report:
     """Translate sentences with a trained model, and show which source word each target word looked at."""
     wanted = Wanted(show, align, reading, heads, pieces)
-    engine, rest = split_off(TextEngineSettings, settings)
+    engine, rest = split_off_engine(TextEngineSettings, settings, SEARCHES)
     search = pick(Searching, rest).model_dump()
-    if engine.engine is not None and not engine.engine.startswith(SEARCHES):
+    if engine.engine is not None and engine.engine not in SEARCHES:
+        _check_engine(engine.engine)
         return _translate_many(run, text or [], search, wanted, out, engine, session)
+    if engine.engine is not None:
+        other = None if search["precision"] == "32" else search["precision"]
+        refuse({"--precision": other}, "ctranslate2 computes in float32, ctranslate2-int8 with whole numbers")
     wanted.check()
     search["engine"] = engine.engine
     return _translate(run, read_sentences(text or []), search, wanted, out, session)
+
+
+def _check_engine(name: str) -> None:
+    """Refuse an engine that there is not.
+
+    Raises:
+        JumokError: it is not known.
+    """
+    from jumok.app.engine.engines import ENGINES
+
+    if name not in ENGINES:
+        raise JumokError(f"no engine {name!r}: {suggest(name, (*ENGINES, *SEARCHES))}")
 
 
 def _translate_many(

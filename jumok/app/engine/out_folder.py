@@ -14,7 +14,7 @@ from typing import Any
 from jumok.app.engine.tables import count_rows
 from jumok.errors import JumokError
 from jumok.files import LEFTOVER, make_folder, write_atomically
-from jumok.tasks.running.claim import lock
+from jumok.tasks.running.mark import lock
 
 __all__ = ["OutFolder", "read_key"]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
 from pydantic import Field
 
+from jumok.app.options import refuse, split_off, to_flag
 from jumok.tasks.running.config import Strict
 
-__all__ = ["OF_MANY", "OF_MANY_TEXTS", "EngineSettings", "PageSettings", "TextEngineSettings"]
+__all__ = ["OF_MANY", "OF_MANY_TEXTS", "EngineSettings", "PageSettings", "TextEngineSettings", "split_off_engine"]
 
 
 class EngineSettings(Strict):
@@ -41,7 +45,7 @@ class TextEngineSettings(EngineSettings):
         default=None,
         description="local or ray: write a Parquet data set to --out, a row per sentence; TEXT is then a file with a "
         "sentence per line, a folder of such .txt files, a pattern, or .parquet files. The same command goes on where "
-        "it was stopped. ctranslate2 or ctranslate2-int8: translate as without --engine, faster (Transformers only).",
+        "it was stopped. ctranslate2 or ctranslate2-int8: no data set, but a faster search (Transformers only).",
     )
     processes: int = Field(default=1, ge=1, description="With --engine: processes, each with a model.")
     column: str | None = Field(
@@ -76,3 +80,25 @@ OF_MANY = {"Many inputs": (EngineSettings,)}
 """The heading under which these options stand in the help of every command."""
 OF_MANY_TEXTS = {"Many inputs": (TextEngineSettings,)}
 """As `OF_MANY`, of commands that read sentences."""
+
+
+Chosen = TypeVar("Chosen", bound=EngineSettings)
+
+
+def split_off_engine(
+    model: type[Chosen], given: Mapping[str, Any], searches: Collection[str] = ()
+) -> tuple[Chosen, dict[str, Any]]:
+    """The options of a data set, and the others.
+
+    Args:
+        model: of the options.
+        given: all options, by name.
+        searches: engines that write no data set.
+    Raises:
+        JumokError: a value out of range, or one that only a data set has a use for, and none is written.
+    """
+    found, rest = split_off(model, given)
+    if found.engine is None or found.engine in searches:
+        others = {to_flag(name): given[name] for name in sorted(found.model_fields_set - {"engine"})}
+        refuse(others, "they say how a data set is written, as --engine local or ray does")
+    return found, rest

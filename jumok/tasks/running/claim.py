@@ -10,9 +10,10 @@ from pathlib import Path
 
 from jumok.errors import JumokError
 from jumok.files import advise_on_writing, make_folder
-from jumok.tasks.running.run import CONFIG, MARK
+from jumok.tasks.running.mark import MARK, lock
+from jumok.tasks.running.run import CONFIG
 
-__all__ = ["claim", "claim_new", "hold", "lock"]
+__all__ = ["claim", "claim_new", "hold"]
 
 BEGUN = "begun by process {pid} on {host}\n"
 
@@ -113,21 +114,6 @@ def _open_locked(mark: Path) -> int:
         if _is_there(mark, handle):
             return handle
         os.close(handle)
-
-
-def lock(handle: int) -> bool:
-    """Lock an open file; False where another process has. A system without locks is taken at its word."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system that has no locks
-        return True
-    return True
 
 
 def _is_there(mark: Path, handle: int) -> bool:

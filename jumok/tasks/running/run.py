@@ -21,13 +21,12 @@ from jumok.tasks import TASKS, Task, task_named
 from jumok.tasks.bounded import bound_of, building_within, sizes_alone
 from jumok.tasks.running.checkpoint import RESTORE, read_tensors, write_tensors
 from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
+from jumok.tasks.running.mark import MARK, is_held
 from jumok.wording import typed
 
 FOREIGN_CONFIG = "config.json"
 """Of a model of `transformers` or timm."""
 CONFIG, WEIGHTS, CARD = "config.yaml", "weights.safetensors", "card.md"
-MARK = ".training"
-"""Lies in a run's folder from before its first file until its training has ended; see `claim`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,7 +157,9 @@ def read_model(build: Callable[[], nn.Module], folder: Path) -> nn.Module:
         JumokError: there are no weights, they do not fit, or are no finite numbers.
     """
     if not (folder / WEIGHTS).exists():
-        raise JumokError(f"{folder} has no weights yet: resume its training with jumok train --resume {typed(folder)}")
+        going_on = "its training goes on, and writes them when its first epoch ends"
+        resume = f"resume its training with jumok train --resume {typed(folder)}"
+        raise JumokError(f"{folder} has no weights yet: {going_on if is_held(folder) else resume}")
     with sizes_alone(), building_within(bound_of(folder / WEIGHTS)):
         wanted = build().state_dict()
     _, tensors = read_tensors(folder / WEIGHTS, wanted={name: value.shape for name, value in wanted.items()})
@@ -187,6 +188,8 @@ def check_is_run(folder: Path) -> None:
         hint = suggest(folder.name, others) if others else ""
         hint = hint if hint.startswith("did") else _guess_elsewhere(folder)
         raise JumokError(f"no run at {folder}{': ' + hint if hint else ''}")
+    if is_held(folder):
+        raise JumokError(f"a training is just beginning in {folder}: wait for its first epoch to end")
     if (folder / MARK).exists():
         raise JumokError(
             f"the start of {folder} was cut off before its training began: give the same command once more"

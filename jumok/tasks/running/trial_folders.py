@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jumok.errors import Interrupted, Stopped
-from jumok.tasks.running.claim import lock
+from jumok.tasks.running.mark import lock
 
 __all__ = ["trial_folder"]
 

@@ -18,7 +18,7 @@ from jumok.errors import JumokError, suggest
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 from jumok.systems.transformer import Transformer
 from jumok.tasks.exporting import require
-from jumok.tasks.translate.decoding import Hypothesis, Options
+from jumok.tasks.translate.decoding import Hypothesis, Options, check_length
 
 __all__ = ["ENGINES", "CTranslated", "list_tokens", "open_translator", "write_model"]
 
@@ -185,6 +185,7 @@ class CTranslated:
             JumokError: options that make no sense, or a sentence with more tokens than there are places.
         """
         Options(beam, n_best, length_penalty, None).check()
+        check_length(max_length, beam)
         most = max((len(source) for source in sources if len(source) <= longest), default=0) + 1  # with </s>
         if most > self._places:
             raise JumokError(f"a sentence has {most} tokens and there are {self._places} learned positions: cut it")

@@ -17,7 +17,7 @@ from jumok.errors import JumokError, suggest
 from jumok.special_tokens import EOS, PAD, SOS
 from jumok.systems.writing import State
 
-__all__ = ["Hypothesis", "Options", "Writer", "search", "translate_ids"]
+__all__ = ["Hypothesis", "Options", "Writer", "check_length", "search", "translate_ids"]
 
 NEVER = [PAD, SOS]  # never written
 NOTHING = -math.inf
@@ -124,7 +124,7 @@ def search(
     """
     options = Options(beam, n_best, length_penalty, enough, precision)
     options.check()
-    _check_length(max_length, beam)
+    check_length(max_length, beam)
     if source.dim() == 2 and not len(source):
         return []
     with torch.inference_mode(), _in_eval(model), _in_precision(source.device, precision):
@@ -160,7 +160,7 @@ def translate_ids(
     """
     options = Options(beam, n_best, length_penalty, enough, precision)
     options.check()
-    _check_length(max_length, beam)
+    check_length(max_length, beam)
     device = next(model.parameters()).device if isinstance(model, nn.Module) else torch.device("cpu")
     found = [[Hypothesis([], 0.0)] for _ in sources]
     lengths = [len(source) if len(source) <= longest else 0 for source in sources]
@@ -319,7 +319,7 @@ def _open(scores: Tensor, live: Live, found: list[list[Hypothesis]], options: Op
     return goes_on
 
 
-def _check_length(max_length: int | None, beam: int) -> None:
+def check_length(max_length: int | None, beam: int) -> None:
     """Refuse a length that makes no sense.
 
     Raises:

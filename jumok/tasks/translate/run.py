@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from jumok.data.texts.vocabulary import Split
 from jumok.data.texts.vocabulary_builder import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
 from jumok.tasks.running.run import CONFIG, Run, configure_system, read_model
-from jumok.tasks.translate.decoding import Hypothesis, Writer, translate_ids
+from jumok.tasks.translate.decoding import Hypothesis, Writer, check_length, translate_ids
 from jumok.tasks.translate.settings import RunConfig
 
 VOCABULARIES = ("source.vocabulary", "target.vocabulary")
@@ -165,7 +165,8 @@ class PairRun(Run):
         most = self.longest if longest is None else longest
         read = [self._read(text, in_pieces) for text in texts]
         ids = [one.ids for one in read]
-        find = self._choose_search(precision, engine, max((len(own) for own in ids if len(own) <= most), default=0))
+        given = max((len(own) for own in ids if len(own) <= most), default=0)
+        find = self._choose_search(precision, engine, given, search)
         found = find(ids, longest=most, **search)
         return [
             self._tell(text, one, best, too_long=len(one.ids) > most)
@@ -173,12 +174,16 @@ class PairRun(Run):
         ]
 
     def _choose_search(
-        self, precision: str | None, engine: str | None, longest: int
+        self, precision: str | None, engine: str | None, longest: int, search: Mapping[str, Any]
     ) -> Callable[..., list[list[Hypothesis]]]:
-        """Jumok's own, or CTranslate2's for sentences of so many tokens at most.
+        """Jumok's own, or CTranslate2's.
 
+        Args:
+            precision, engine, search: as for `translate_each`.
+            longest: tokens that a source sentence has at most.
         Raises:
-            JumokError: CTranslate2 cannot be used, or is asked for a precision that its name does not say.
+            JumokError: CTranslate2 cannot be used, or is asked for a precision that its name does not say, or for a
+                length that makes no sense.
         """
         if engine is None:
             return partial(translate_ids, cast(Writer, self.model), precision=precision or self._precision)
@@ -190,7 +195,9 @@ class PairRun(Run):
                 "with whole numbers; leave one of the two out"
             )
         tokens = list_tokens(self.source), list_tokens(self.target)
-        return open_translator(self.model, engine, *tokens, 2 * longest + 21).search
+        length = search.get("max_length")
+        check_length(length, search.get("beam", 1))
+        return open_translator(self.model, engine, *tokens, 1 + max(2 * longest + 20, length or 0)).search
 
     def _read(self, text: str, in_pieces: bool) -> _Read:
         split = self.source.split(self.cased(text))

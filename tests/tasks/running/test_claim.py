@@ -7,7 +7,8 @@ import pytest
 
 from jumok.errors import JumokError
 from jumok.tasks.running.claim import claim, claim_new
-from jumok.tasks.running.run import CONFIG, MARK, check_is_run
+from jumok.tasks.running.mark import MARK, is_held
+from jumok.tasks.running.run import CONFIG, check_is_run
 
 
 def test_a_folder_is_claimed_once(tmp_path):
@@ -38,6 +39,17 @@ def test_a_start_that_was_cut_off_is_begun_anew(tmp_path):
     with claim_new(tmp_path / "run"):
         (tmp_path / "run" / CONFIG).touch()
     assert not (tmp_path / "run" / MARK).exists()
+
+
+def test_a_training_that_goes_on_is_not_said_to_be_cut_off(tmp_path):
+    with claim_new(tmp_path / "run"):
+        (tmp_path / "run" / "source.vocabulary").touch()
+        assert is_held(tmp_path / "run")
+        with pytest.raises(JumokError, match=r"a training is just beginning in .*run: wait"):
+            check_is_run(tmp_path / "run")
+        (tmp_path / "run" / CONFIG).touch()
+    assert not is_held(tmp_path / "run")
+    check_is_run(tmp_path / "run")
 
 
 def test_a_start_that_fails_at_once_leaves_nothing(tmp_path):

@@ -14,7 +14,7 @@ from breaking import same_end
 from failing_disks import Disk
 from small_runs import TINY
 
-from jumok.tasks.running.claim import MARK
+from jumok.tasks.running.mark import MARK
 
 EVERY = bool(os.environ.get("JUMOK_FUZZ"))
 STRIDE = 1 if EVERY else 17

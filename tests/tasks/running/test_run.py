@@ -10,6 +10,7 @@ from small_runs import Job
 
 import jumok
 from jumok.errors import JumokError
+from jumok.tasks.running.claim import claim
 from jumok.tasks.running.run import Run
 
 
@@ -142,6 +143,8 @@ def test_no_run_there_is_said(folder, tmp_path):
 def test_a_run_before_its_first_checkpoint_says_how_to_go_on(copy):
     (copy / "weights.safetensors").unlink()
     with pytest.raises(JumokError, match=r"has no weights yet: .*--resume"):
+        Run.load(copy)
+    with claim(copy), pytest.raises(JumokError, match=r"has no weights yet: its training goes on"):
         Run.load(copy)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from jumok.errors import JumokError
+from jumok.special_tokens import EOS
 from jumok.tasks.translate.run import PairRun
 
 pytest.importorskip("ctranslate2")
@@ -45,6 +46,16 @@ def test_weights_that_changed_are_those_that_are_used(transformer, sentences):
     ]
 
 
+def test_as_many_tokens_as_were_asked_for_come(transformer):
+    endless = PairRun.load(transformer)
+    endless.model.output.bias.data[EOS] = -1e4
+    (found,) = endless.translate(["ba"], max_length=1500, beam=1, engine="ctranslate2")
+    assert len(found.ids) == 1500
+    for length in (-1, 10**8):
+        with pytest.raises(JumokError, match=r"max_length is 0 to 16,384, got"):
+            endless.translate(["ba"], max_length=length, engine="ctranslate2")
+
+
 def test_what_it_cannot_do_is_said(run, reverser):
     with pytest.raises(JumokError, match="no engine 'ctranslate': did you mean 'ctranslate2'"):
         run.translate("ba", engine="ctranslate")
@@ -70,3 +81,18 @@ def test_the_command_translates_as_without_it(jumok, transformer, sentences, tmp
     said = jumok("translate", transformer, "ba", "--engine", "ctranslate2-int4")
     assert said.status == 2
     assert "no engine 'ctranslate2-int4': did you mean 'ctranslate2-int8'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--engine", "ctranslate2", "--processes", "2"], "no use for --processes: they say how a data set is written"),
+        (["--engine", "ctranslate2", "--precision", "bf16"], "no use for --precision: ctranslate2 computes in float32"),
+        (["--engine", "ctranslate"], "no engine 'ctranslate': did you mean 'ctranslate2'"),
+    ],
+)
+def test_options_that_it_has_no_use_for_are_said(jumok, transformer, given, said):
+    found = jumok("translate", transformer, "ba", *given)
+    assert found.status == 2
+    assert said in found.err
+    assert found.out == ""
