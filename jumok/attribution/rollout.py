@@ -14,6 +14,7 @@ from jumok.attribution.rows import find_start, make_row, tell
 from jumok.errors import JumokError
 from jumok.watching.calls import Call
 from jumok.watching.dot_product import DotProduct
+from jumok.watching.records import Given
 from jumok.watching.seen import Seen
 
 __all__ = ["rollout"]
@@ -79,5 +80,8 @@ def rollout(
 
 
 def _is_less(call: Call) -> bool:
-    """Whether weights were multiplied by something after their softmax and are no shares any more."""
-    return call.tokens.changed and call.find_scale(call.attended.weights()) is not Scale.DISTRIBUTION
+    """Whether weights are no shares: multiplied by something after their softmax, or of any sign as scores are."""
+    if not (call.tokens.changed or isinstance(call.attended, Given)):
+        return False
+    scale = call.find_scale(call.attended.weights())
+    return scale is Scale.SCORE or (call.tokens.changed and scale is not Scale.DISTRIBUTION)

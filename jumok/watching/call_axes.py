@@ -122,11 +122,18 @@ class CallAxes:
             return Channels.numbered(queries), Channels.numbered(keys)
         if call.tokens.queries is None or call.tokens.keys is None:
             return self._number(call, queries), self._number(call, keys)
-        if queries > 1 and call.tokens.order and token_axes.are_constant(self.replay.known, call.tokens.queries):
-            return Channels.numbered(queries), self.name(
-                call.tokens.keys
-            )  # one softmax over the tokens for each channel
-        return self.name(call.tokens.queries), self.name(call.tokens.keys)
+        looking: Tensor = call.tokens.queries
+        if queries > 1 and call.tokens.order and token_axes.are_constant(self.replay.known, looking):
+            states = call.tokens.states
+            if states is None or not self._are_read(states):  # one softmax over the tokens for each channel
+                return Channels.numbered(queries), self.name(call.tokens.keys)
+            looking = states
+        return self.name(looking), self.name(call.tokens.keys)
+
+    def _are_read(self, states: Tensor) -> bool:
+        """Whether what a call gathered are tokens of another one."""
+        others = (each.keys for each in self.replay.calls.values() if each.keys is not None)
+        return any(bool(torch.isin(keys, states).any()) for keys in others)
 
     def of_image(self, call: Call, image: int) -> tuple[Axis, Axis] | None:
         """Queries and keys of one image's tokens, where they are known and it is not cut into windows."""

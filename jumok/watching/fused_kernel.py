@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _FLASH = 1  # SDPBackend.FLASH_ATTENTION
@@ -29,6 +30,7 @@ def run_fused(
         not is_batched(query)
         and torch._C._len_torch_function_stack() == 0
         and query.device.type == "cpu"
+        and not query.is_nested
         and query.dim() == 4
         and type(query) is type(key) is type(value)
         and given.get("attn_mask") is None
@@ -52,3 +54,27 @@ def may_be_written(query: Tensor, key: Tensor) -> bool:
         return True
     written = key.is_inference() or key._version > 0
     return written and query.shape[-2] < key.shape[-2]
+
+
+def fill(query: Tensor, key: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Nested queries and keys, of items of different lengths, filled up with zeros that nobody attends to.
+
+    Args:
+        query, key: nested, of items of (heads, tokens, size); others come back as they are.
+        mask: of others.
+    Returns:
+        (items, heads, tokens, size) each, and which pairs of tokens there are, (items, 1, queries, keys) bool.
+    """
+    if not query.is_nested:
+        return query, key, mask
+    with torch.no_grad():
+        (queries, asked), (keys, held) = (_fill_items(each.detach().unbind()) for each in (query, key))
+    return queries, keys, asked[:, None, :, None] & held[:, None, None, :]
+
+
+def _fill_items(items: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The items in one tensor, and which of its tokens are theirs."""
+    lengths = torch.tensor([item.shape[-2] for item in items], device=items[0].device)
+    longest = int(lengths.max())
+    filled = torch.stack([F.pad(item, (0, 0, 0, longest - item.shape[-2])) for item in items])
+    return filled, torch.arange(longest, device=lengths.device) < lengths[:, None]

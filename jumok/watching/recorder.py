@@ -131,8 +131,9 @@ class Recorder(TorchFunctionMode):
         output, log_sum_exp = fused_kernel.run_fused(func, args, kwargs, given)
         if fused_kernel.is_batched(query):
             return output
-        scale, mask = given.get("scale"), given.get("attn_mask")
-        traced = isinstance(output, Tensor) and output.requires_grad
+        scale = given.get("scale")
+        query, key, mask = fused_kernel.fill(query, key, given.get("attn_mask"))
+        traced = isinstance(output, Tensor) and output.requires_grad and not output.is_nested
         attended: Attended = DotProduct(
             to_four_axes(query),
             to_four_axes(key),
@@ -145,8 +146,7 @@ class Recorder(TorchFunctionMode):
             float(given.get("dropout_p", 0.0)),
         )
         if not traced and fused_kernel.may_be_written(query, key):
-            # A step of decoding by a key/value cache. Its weights are small, and the cache may be a new tensor at each
-            # step or written to in place: so they are computed now, and the keys are let go.
+            # A step of decoding: the next one may write to its cache, so its few weights are computed now.
             attended = Given(attended.weights(), to_four_axes)
         self._keep(attended, query.dim())
         return output

@@ -20,9 +20,11 @@ from jumok.watching.provenance.origins import (
     SERIES,
     TEXT,
     UNORDERED,
+    Block,
     Origin,
     Source,
 )
+from jumok.watching.provenance.residuals import are_passed
 
 SPECIAL_PARAMETERS = {
     "cls_token": "cls",
@@ -37,6 +39,8 @@ SPECIAL_PARAMETERS = {
     "storage_tokens": "reg",
 }
 """Names of parameters that models put beside the patches."""
+NOTHING = "constant"
+"""What a token is called that comes from no input."""
 ROUNDED = 1
 """Pixels by which cells of a grid may overlap or differ, as those of a resized image do."""
 SEVERAL = "each image of the batch, or each window, has places of its own here: see seen.of_image or seen.of_window"
@@ -89,8 +93,10 @@ def is_mixed(axis: Axis) -> bool:
 
 
 def are_constant(known: Identities, rows: Tensor) -> bool:
-    """Whether no row is a token: neither of an input nor learnt."""
-    return bool((known.origin(rows.reshape(-1)).source == CONSTANT_SOURCE).all())
+    """Whether no row is a token: neither of an input, nor learnt, nor gathered from such."""
+    flat = rows.reshape(-1)
+    constant = known.origin(flat).source == CONSTANT_SOURCE
+    return bool(constant.all()) and not bool(known.is_attended(flat).any())
 
 
 def kind_of(known: Identities, row: Tensor) -> str:
@@ -139,7 +145,7 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return Tokens(_numbers(count), "some tokens are made from several inputs")
     names = _name_learnt(known, row, origin, learnt)
     if not bool(places.any()):
-        return Tokens(tuple(names[n] or str(n) for n in range(count)), _explain_constants(origin))
+        return Tokens(tuple(names[n] or str(n) for n in range(count)), _explain_constants(names))
     if has_pictures(known, origin) and (pictured := name_with_images(known, origin, names, places)) is not None:
         return pictured
     sources = origin.source[places].unique()
@@ -153,7 +159,7 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return Tokens(tuple(names[n] or f"{top},{left}" for n, top, left in corners))
     if source.kind == FOREIGN:
         return Tokens(_numbers(count), source.why)
-    why = _explain_constants(origin)
+    why = _explain_constants(names)
     if source.kind in (TEXT, PLAIN):
         why = why or (UNORDERED if source.why == UNORDERED else "")
         return numbered_axes.number_by_place(origin, names, places, source, why)
@@ -161,9 +167,9 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
     return Tokens(tuple(name or next(numbers) for name in names), why)
 
 
-def _explain_constants(origin: Origin) -> str:
+def _explain_constants(names: Sequence[str]) -> str:
     """What is to be said of tokens that come from nothing."""
-    return numbered_axes.CONSTANT if bool((origin.source == CONSTANT_SOURCE).any()) else ""
+    return numbered_axes.CONSTANT if NOTHING in names else ""
 
 
 def _name_several_inputs(known: Identities, origin: Origin, names: Sequence[str], places: Tensor) -> Axis:
@@ -210,9 +216,30 @@ def _name_learnt(known: Identities, row: Tensor, origin: Origin, learnt: Tensor)
     names = [""] * len(row)
     for place in learnt.nonzero()[:, 0].tolist():
         identity = int(origin.low[place, 0]) if int(origin.source[place]) == LEARNT_SOURCE else int(row[place])
-        found = _find_learnt(known, identity) if int(origin.source[place]) != CONSTANT_SOURCE else None
-        names[place] = "constant" if found is None else name_parameter(*found)
+        if int(origin.source[place]) == CONSTANT_SOURCE:
+            names[place] = _name_gathered(known, identity)
+        else:
+            found = _find_learnt(known, identity)
+            names[place] = NOTHING if found is None else name_parameter(*found)
     return names
+
+
+def _name_gathered(known: Identities, identity: int) -> str:
+    """What a token is called that comes from no input, by the first call that made it.
+
+    It is gathered from others where nothing was there before, as by learnt scores for each of several tokens.
+    """
+    name = NOTHING
+    while (block := _find_attended(known, identity)) is not None:
+        passed = bool(are_passed(known, torch.tensor([identity])).any())
+        name = NOTHING if passed else f"gathered{(identity - block.start) % block.each + 1}"
+        identity = int(known.base(torch.tensor([identity])))
+    return name
+
+
+def _find_attended(known: Identities, identity: int) -> Block | None:
+    inside = (block for block in known.blocks if block.start <= identity < block.start + block.count)
+    return next((block for block in inside if block.kind == "attended"), None)
 
 
 def _find_learnt(known: Identities, identity: int) -> tuple[str, int, int] | None:

@@ -67,3 +67,27 @@ def test_a_row_that_may_attend_to_nothing_is_zero_not_nan():
 
 
 # -- by hand ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_items_of_different_lengths_in_a_nested_tensor(layout):
+    lengths = (5, 3)
+    items = [torch.randn(2, length, 8) for length in lengths]
+    if layout == torch.jagged:
+        tokens = torch.nested.nested_tensor([item.transpose(0, 1) for item in items], layout=layout).transpose(1, 2)
+    else:
+        tokens = torch.nested.nested_tensor(items, layout=layout)
+    model = Fused()
+    plain = model(tokens, tokens, tokens)
+    with watch(model) as seen:
+        watched = model(tokens, tokens, tokens)
+    for one, other in zip(plain.unbind(), watched.unbind(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    for number, item in enumerate(items):
+        found, length = seen[0].weights[number], lengths[number]
+        wanted = textbook(item[None], item[None])[0]
+        torch.testing.assert_close(found[:, :length, :length], wanted, atol=1e-6, rtol=1e-5)
+        assert not found[:, length:].any()
+        assert not found[:, :, length:].any()
+    assert "nested tensor" in seen[0].keys.why

@@ -6,7 +6,7 @@ from token_models import Image, attention, looked
 from torch import nn
 from torch.nn import functional as F
 
-from jumok.attention import Patches, Scale
+from jumok.attention import Channels, Patches, Scale
 from jumok.watching.watch import watch
 
 
@@ -302,3 +302,38 @@ def test_weights_that_are_masked_after_their_softmax_are_no_shares():
             model(x, hidden)
         scales.append(seen[seen.names[0]].scale)
     assert scales == [Scale.GATE, Scale.DISTRIBUTION]
+
+
+class Gathering(Image):
+    """Learnt scores for each of three tokens to be, which are gathered from the patches and look at one another."""
+
+    def __init__(self, score, layered=True):
+        super().__init__()
+        self.seeds, self.score, self.layered = nn.Parameter(torch.randn(3, 16)), score, layered
+        self.attention = attention()
+
+    def forward(self, pixels):
+        x = self.embed(pixels).flatten(2).mT
+        gathered = self.score(self.seeds, x).softmax(-1) @ x
+        return gathered + self.attention(gathered, gathered, gathered)[0] if self.layered else gathered.mean(1)
+
+
+SCORES = {
+    "a parameter times tokens": lambda seeds, x: seeds @ x.mT,
+    "written with letters": lambda seeds, x: torch.einsum("nd,bmd->bnm", seeds, x),
+    "of each image": lambda seeds, x: seeds.expand(len(x), -1, -1) @ x.mT,
+    "a linear layer": lambda seeds, x: F.linear(x, seeds).mT,
+}
+
+
+@pytest.mark.parametrize("way", SCORES)
+def test_tokens_that_learnt_scores_gather_are_told_apart(way):
+    """As PatchMerger and TokenLearner have them: what they gather are tokens of the layers behind, not channels."""
+    seen = looked(Gathering(SCORES[way]), torch.randn(2, 3, 16, 16))
+    names = ["gathered1", "gathered2", "gathered3"]
+    assert (seen[0].queries.labels(), seen[0].keys) == (names, Patches(2, 2))
+    assert (seen[1].queries.labels(), seen[1].keys.labels()) == (names, names)
+    assert seen.of_image(1, 1).keys.labels() == names
+    assert seen[1].keys.why == ""
+    alone = looked(Gathering(SCORES[way], layered=False), torch.randn(2, 3, 16, 16))
+    assert alone[0].queries == Channels.numbered(3)  # nothing tells these from features

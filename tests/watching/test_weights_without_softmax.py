@@ -415,3 +415,27 @@ def test_one_call_behind_a_gate_is_followed():
 
     _, seen, _ = read_words(run)
     torch.testing.assert_close(roll_out(seen), 0.5 * torch.eye(6) + 0.5 * seen[0].weights)
+
+
+def test_rollout_of_weights_of_any_sign_is_refused_though_their_mean_over_heads_looks_like_shares():
+    """DeepViT normalises over heads what a learnt product of these gave: their mean is 0, each is of any sign."""
+
+    class Normed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.mix, self.norm = nn.Linear(16, 48), nn.Parameter(torch.randn(4, 4)), nn.LayerNorm(4)
+
+        def forward(self, x):
+            q, k, v = (t.unflatten(-1, (4, 4)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+            weights = torch.einsum("bhij,hg->bgij", (q @ k.mT).softmax(-1), self.mix)
+            weights = self.norm(weights.movedim(1, -1)).movedim(-1, 1)
+            return x + (weights @ v).transpose(1, 2).flatten(2)
+
+    model = Normed()
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randn(2, 5, 16))
+    assert seen[0].scale is Scale.SCORE
+    assert float(seen[0].weights.mean(1).abs().max()) < 1e-5
+    with pytest.raises(JumokError, match="do not sum to 1"):
+        seen.rollout(0)
+    assert seen.rollout(0, partial=True).scale is Scale.SCORE

@@ -74,7 +74,7 @@ class Identities:
     def attend(self, call: int, queries: Tensor) -> Tensor:
         """Outputs of a call, one for each query given: they stand where their queries do."""
         flat = queries.reshape(-1)
-        start = self._append("attended", self.origin(flat).stack(), flat, call=call)
+        start = self._append("attended", self.origin(flat).stack(), flat, call=call, each=queries.shape[-1])
         return torch.arange(start, start + len(flat)).view(queries.shape)
 
     def unsee(self, tokens: Tensor, why: str) -> Tensor:
@@ -255,18 +255,9 @@ class Identities:
         size = torch.where((found_source >= 0) & ~lost, once, size)
         return Origin(found_source.masked_fill(lost, -3), agree(item, -1).masked_fill(none, -1), bottom, top, size)
 
-    def _append(
-        self,
-        kind: str,
-        origins: Tensor,
-        base: Tensor,
-        call: int = -1,
-        members: Tensor | None = None,
-        note: str = "",
-        sampled: Sampling | None = None,
-    ) -> int:
+    def _append(self, kind: str, origins: Tensor, base: Tensor, **more: Any) -> int:
         start = self._next
-        self.blocks.append(Block(kind, start, len(origins), call, members, note, sampled))
+        self.blocks.append(Block(kind, start, len(origins), **more))
         self._rows.append(origins)
         self._bases.append(base)
         self._next += len(origins)

@@ -60,15 +60,17 @@ class Slot:
         made_in: the number of the forward that made it, of a pure one; 0: none did.
         hidden: what made it without being seen, of a tensor that was made of what the model was given; else "".
         traced: where its numbers lie in images, of an input for which that was said.
+        nested: whether it holds items of different lengths, and has no shape here.
     """
 
     __slots__ = (
-        "argument", "constant", "dtype", "fixed", "floating", "hidden", "made", "made_in", "parameter", "power", "pure",
-        "scored", "shape", "soft", "summed", "traced",
+        "argument", "constant", "dtype", "fixed", "floating", "hidden", "made", "made_in", "nested", "parameter",
+        "power", "pure", "scored", "shape", "soft", "summed", "traced",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
-        self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
+        self.nested = tensor.is_nested
+        self.shape: tuple[int, ...] = () if self.nested else tensor.shape
         self.dtype = tensor.dtype
         self.floating = holds_numbers(tensor)
         self.parameter: Tensor | None = None

@@ -68,6 +68,7 @@ class Block:
         members: (count, most) of a merged or joint row, or of a window; 0 where there are fewer.
         note: the name of a parameter, or why something is lost or unseen.
         sampled: of what lies between the cells of a grid, where it was sampled.
+        each: how many attended rows an image, or a window, has.
     """
 
     kind: str
@@ -77,6 +78,7 @@ class Block:
     members: Tensor | None = None
     note: str = ""
     sampled: Sampling | None = None
+    each: int = 1
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from jumok.watching.provenance.shadows import Live, compact, is_even
 from jumok.watching.provenance.tape import Tape
 from jumok.watching.provenance.words import follow_ids
 
+NESTED = "a nested tensor, whose items differ in length, is not followed"
+
 
 class Replay:
     """What is known of the tokens of a forward pass, as far as the tape has been read.
@@ -106,7 +108,7 @@ class Replay:
             AttributeError,
             NotImplementedError,
         ) as error:
-            self._table.lose(op, f"{op.name} (its places could not be followed: {type(error).__name__})")
+            self._table.lose(op, f"{op.name} ({_explain(op, error)})")
 
     def _replay(self, op: Op) -> None:
         name, inplace = functions.strip(op.name)
@@ -207,3 +209,9 @@ class Replay:
             raise moving.CannotMoveError(why)
         keys = torch.cat([part.keys for part in parts if part.keys is not None], -1)
         return replace(tokens, keys=keys, parts=numbers), made
+
+
+def _explain(op: Op, error: Exception) -> str:
+    """Why the tokens of an operation could not be followed."""
+    nested = any(slot.nested for slot in walk_slots([op.args, list(op.kwargs.values()), op.outs]))
+    return NESTED if nested else f"its places could not be followed: {type(error).__name__}"

@@ -287,7 +287,7 @@ class Tape:
             slot.constant = slot.fixed = True
         else:
             slot.argument = self.is_argument(tensor, True)
-            self.items = self.items or (len(tensor) if slot.argument and tensor.dim() > 1 else 0)
+            self.items = self.items or (tensor.size(0) if slot.argument and tensor.dim() > 1 else 0)
             slot.hidden = "" if slot.argument or not slot.floating else self._find_hidden(tensor)
             if slot.hidden and self.is_argument(tensor, False, objects=True):
                 slot.hidden, slot.argument = "", True
@@ -299,7 +299,7 @@ class Tape:
         """What made a tensor without being seen, if it was made of what the model was given."""
         if self.batched:
             return "what torch.func.vmap made"
-        whole = tensor.dim() > 2 and tensor.shape[0] == self.items > 1
+        whole = tensor.dim() > 2 and tensor.size(0) == self.items > 1
         return "something that was not seen (TorchScript, NumPy, another thread?)" if whole or tensor.grad_fn else ""
 
     def known_slot(self, tensor: object) -> Slot | None:
