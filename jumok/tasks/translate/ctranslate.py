@@ -24,6 +24,12 @@ __all__ = ["ENGINES", "CTranslated", "list_tokens", "open_translator", "write_mo
 
 ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
 """Ways to search by it, and the numbers that they compute with."""
+PATIENCE = 2
+"""A sentence ends with so many times `beam` hypotheses.
+
+Of 300 sentences of Multi30k, German to English, after 840 steps of training, beam 5, as many came out as by jumok's search
+with patience 1, 1.5, 2, 4 and 8: 283, 288, 289, 289, 289; 2 took 1.4 times as long as 1, 8 2.6 times.
+"""
 LEAST_PLACES = 1024
 """Of tokens in a sentence, which a model that is opened has room for."""
 
@@ -176,8 +182,8 @@ class CTranslated:
     ) -> list[list[Hypothesis]]:
         """Search for many sentences; arguments and what is given as of `decoding.translate_ids`.
 
-        Differs: a sentence ends as soon as `beam` hypotheses are finished, where `translate_ids` goes on as long as a
-        better one can come; so a model that is unsure gets other, shorter sentences with a beam. Scores are log
+        Differs: a sentence ends as soon as twice `beam` hypotheses are finished, where `translate_ids` goes on as long
+        as a better one can come; so a model that is unsure gets some other sentences with a beam. Scores are log
         probabilities among the words that may come, without <pad> and <s>; and a sentence that comes to its greatest
         length, or to the last of the positions, ends there without </s>, compared with what is finished by then.
 
@@ -197,7 +203,7 @@ class CTranslated:
         for limit, numbers in by_limit.items():
             results = self._translator.translate_batch(
                 [[self._source[token] for token in sources[number]] for number in numbers],
-                beam_size=beam, num_hypotheses=n_best, length_penalty=length_penalty,
+                beam_size=beam, patience=PATIENCE, num_hypotheses=n_best, length_penalty=length_penalty,
                 max_decoding_length=min(limit, self._places - 1),
                 max_batch_size=max(1, batch_tokens // beam), batch_type="tokens", return_scores=True,
                 suppress_sequences=[[SYMBOLS[PAD]], [SYMBOLS[SOS]]],
