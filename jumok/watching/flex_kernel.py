@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +30,10 @@ FLEX_NAMES = {HOME: "flex_attention", TRANSFORMERS: "compile_friendly_flex_atten
 NAMES = (*FLEX_NAMES.items(), *READERS)
 """Functions that models call: the module that holds each, and its name there."""
 HOMES = frozenset(home for home, _ in NAMES)
+HIDDEN = (
+    "the model calls flex_attention by a reference that watch does not find, and PyTorch cannot compile it while it is "
+    "watched: let the model find it as a name of its file, or as an attribute of its module"
+)
 ROWS_AT_ONCE = 256
 
 
@@ -47,6 +52,8 @@ def standing_in(
     Args:
         modules: of the model.
         make: makes the function that is called instead of another.
+    Raises:
+        JumokError: it was called by a reference that is not found.
     """
     with _lock:
         homes = [(place.__name__, name, original) for place, name, original in _find_homes(modules)]
@@ -56,10 +63,19 @@ def standing_in(
             if count == 0:
                 _ours[place, name] = make(original)
                 setattr(sys.modules[place], name, _ours[place, name])
+        held = list(_find_held(modules))
+        for module, name, value in held:
+            vars(module)[name] = _stand(value, make)
     try:
         yield
+    except Exception as error:
+        if type(error).__module__.startswith("torch._dynamo") and "flex_attention" in str(error):
+            raise JumokError(HIDDEN) from error
+        raise
     finally:
         with _lock:
+            for module, name, value in held:
+                vars(module)[name] = value
             for place, name, original in homes:
                 count = _standing[place, name][1] - 1
                 _standing[place, name] = original, count
@@ -74,7 +90,8 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
     """Where the functions stand that a model may call: the module, the name there, and the function.
 
     Args:
-        modules: of the model; those that define their classes are searched, and the main program.
+        modules: of the model; the program's modules that define their classes are searched each time, and the main one,
+            all others when they are new.
     """
     originals = []
     for home, name in NAMES:
@@ -85,19 +102,64 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
             yield sys.modules[home], name, found
     if not originals:
         return
-    numbers = {id(original): original for original in originals}
-    names = {type(module).__module__ for module in modules.values()} | {"__main__"}
+    numbers = {id(original) for original in originals}
+    names = {type(module).__module__ for module in modules.values()} | {"__main__"} | _find_holders(frozenset(numbers))
     for module_name in [name for name in names if name not in HOMES and not name.startswith("torch.")]:
         place = sys.modules.get(module_name)
         held = {} if place is None else vars(place).copy()
-        if numbers.keys().isdisjoint(map(id, held.values())):
-            found = {}
-        else:
-            found = {name: numbers[id(value)] for name, value in held.items() if id(value) in numbers}
+        found = {name: value for name, value in held.items() if _is_one_of(value, numbers)}
         found |= {name: known[0] for (home, name), known in list(_standing.items()) if home == module_name}
         for name, original in found.items():
-            if place is not None and original in originals:
+            if place is not None and _is_one_of(original, numbers):
                 yield place, name, original
+
+
+def _find_held(modules: Mapping[str, nn.Module]) -> Iterator[tuple[nn.Module, str, Any]]:
+    """Attributes of a model's modules that are one of the functions, perhaps with arguments of its own."""
+    wanted = {id(original) for original, _ in _standing.values()}
+    for module in modules.values() if wanted else ():
+        for name, value in list(vars(module).items()):
+            if _is_one_of(value.func if isinstance(value, partial) else value, wanted):
+                yield module, name, value
+
+
+def _stand(value: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:
+    return partial(make(value.func), *value.args, **value.keywords) if isinstance(value, partial) else make(value)
+
+
+def _is_one_of(value: object, wanted: Container[int]) -> bool:
+    """Whether a value is one of some functions, by their ids, or a form of one that `torch.compile` gave."""
+    if id(value) in wanted:
+        return True
+    known = vars(value) if type(value) is FunctionType else {}
+    # What wraps a compiled function carries its marks, too, but for the wrapper that they are of.
+    own = known.get("_torchdynamo_wrapper_id", id(value)) == id(value)
+    return own and id(known.get("_torchdynamo_orig_callable")) in wanted
+
+
+def _find_holders(wanted: frozenset[int]) -> set[str]:
+    """The program's modules among whose names some functions are, by their ids; each is looked into once."""
+    held = _holders.setdefault(wanted, _Holders())
+    if held.count != len(sys.modules):
+        held.count = len(sys.modules)
+        for name, place in list(sys.modules.items()):
+            if name not in held.searched and isinstance(place, ModuleType):
+                held.searched.add(name)
+                if any(_is_one_of(value, wanted) for value in list(vars(place).values())):
+                    held.names.add(name)
+    return held.names
+
+
+@dataclass
+class _Holders:
+    """Modules that were looked into, and those that hold what was wanted; `count`: how many modules there were."""
+
+    searched: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    count: int = 0
+
+
+_holders: dict[frozenset[int], _Holders] = {}
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """flex_attention: as it runs unwatched, bit for bit, and seen from its inputs."""
 
+import functools
 import sys
+import types
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+from jumok.errors import JumokError
 from jumok.watching.flex_kernel import Flexed
 from jumok.watching.watch import watch
 
@@ -93,3 +96,62 @@ def test_the_function_stands_where_it_stood():
         assert here.flex_attention is not flex_attention or flex_module.flex_attention.__wrapped__
     assert here.flex_attention is flex_module.flex_attention
     assert not hasattr(flex_module.flex_attention, "__wrapped__")
+
+
+compiled_flex = torch.compile(flex_attention, backend="eager")
+
+
+def call_elsewhere(query, key, value):
+    """As a helper of another file: the class that calls it does not hold the name."""
+    return sys.modules["flex_of_another_file"].flex_attention(query, key, value)
+
+
+class Held(Flexing):
+    """Calls it by another way than a name of its own file."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.own, self.part = way, flex_attention, functools.partial(flex_attention, scale=8**-0.5)
+        self.compiled = compiled_flex
+
+    def forward(self, tokens):
+        ways = {
+            "of another file": call_elsewhere,
+            "compiled": compiled_flex,
+            "an attribute": self.own,
+            "an attribute with arguments": self.part,
+            "a compiled attribute": self.compiled,
+        }
+        return ways[self.way](*self.heads(tokens))
+
+
+@pytest.mark.parametrize(
+    "way", ["of another file", "compiled", "an attribute", "an attribute with arguments", "a compiled attribute"]
+)
+def test_it_is_seen_by_whatever_name_the_model_has_it(way, monkeypatch):
+    other = types.ModuleType("flex_of_another_file")
+    other.flex_attention = flex_attention
+    monkeypatch.setitem(sys.modules, other.__name__, other)
+    model, tokens = Held(way).eval(), torch.randn(2, SIZE, 16)
+    before = dict(vars(model))
+    with torch.no_grad():
+        plain = model(tokens)
+        with watch(model) as seen, watch(model) as inner:
+            again = model(tokens)
+    assert torch.equal(plain, again)
+    for each in (seen, inner):
+        torch.testing.assert_close(each[0].weights, wanted(model, tokens).detach())
+    assert vars(model) == before
+    assert other.flex_attention is flex_attention
+
+
+def test_a_reference_that_is_not_found_is_said():
+    hidden = [flex_attention]
+
+    class Hiding(Flexing):
+        def forward(self, tokens):
+            return hidden[0](*self.heads(tokens))
+
+    model = Hiding().eval()
+    with torch.no_grad(), pytest.raises(JumokError, match="by a reference that watch does not find"), watch(model):
+        model(torch.randn(2, SIZE, 16))

@@ -27,8 +27,8 @@ ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
 PATIENCE = 2
 """A sentence ends with so many times `beam` hypotheses.
 
-Of 300 sentences of Multi30k, German to English, after 840 steps of training, beam 5, as many came out as by jumok's search
-with patience 1, 1.5, 2, 4 and 8: 283, 288, 289, 289, 289; 2 took 1.4 times as long as 1, 8 2.6 times.
+Of 300 sentences of Multi30k, German to English, after 840 steps of training, beam 5, as many came out as by jumok's
+search with patience 1, 1.5, 2, 4 and 8: 283, 288, 289, 289, 289; 2 took 1.4 times as long as 1, 8 2.6 times.
 """
 LEAST_PLACES = 1024
 """Of tokens in a sentence, which a model that is opened has room for."""
