@@ -1,7 +1,6 @@
 """Images, shards and verbs that the tests of engines share, and commands in processes that are quick to start."""
 
 import io
-import multiprocessing
 import os
 import signal
 import sys
@@ -111,8 +110,6 @@ class Forked:
             sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
             from jumok.app.cli import main
 
-            real = multiprocessing.get_context
-            multiprocessing.get_context = lambda _=None: real("fork")
             prepare()
             main(arguments)
         except SystemExit as end:
