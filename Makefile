@@ -6,6 +6,8 @@ JOBS ?= 2
 KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decoding.py tests/tasks/running/test_kernels.py \
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
+# Kept whatever the machine says: compiling torch and its like anew takes two thirds of the time of a short command.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup tools demo test test-avx2 soak cuda check format texts bench bench-peers clean
 help:

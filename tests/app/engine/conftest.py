@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 
-class Forked:
+class Copies:
     """Starts copies of this process, which has imported all that they need; they are given what a new one would be."""
 
     def __init__(self, real):
@@ -19,9 +19,9 @@ class Forked:
 
 @pytest.fixture(scope="module", autouse=True)
 def forked_workers():
-    """`test_look_at_many` and `test_translate_many` start the program itself, and so its own processes."""
+    """`test_look_at_many` starts the program itself once, and so its own processes."""
     with pytest.MonkeyPatch.context() as patch:
         real = multiprocessing.get_context
-        forked = Forked(real("fork"))
-        patch.setattr(multiprocessing, "get_context", lambda way=None: forked if way == "spawn" else real(way))
+        copies = Copies(real("fork"))
+        patch.setattr(multiprocessing, "get_context", lambda way=None: copies if way == "spawn" else real(way))
         yield
