@@ -1,5 +1,6 @@
 """Images, training runs and a program inside the test's own process, for whoever wants them."""
 
+import gc
 import os
 import signal
 import threading
@@ -46,6 +47,12 @@ def pytest_configure(config):
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_collection_finish():
+    """Keep what was imported from the garbage collector, which each training calls: half a million objects, 0.3 s."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
