@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ USES = {
 }
 
 
+TOGETHER = (
+    ("systems", "runs", "predict", "translate", "look", "ask", "inspect", "eval images", "measure"),
+    ("saliency",),
+    ("eval questions", "eval pairs"),
+)
+"""What one process runs, one after another: what is imported stays so, and none may leave more than it uses."""
 SCRIPT = f"""
 import json, sys
 from jumok.app.cli import main
@@ -69,9 +76,10 @@ def answerer(tmp_path_factory):
 def words_of(request, coloured, tmp_path):
     """The command's line on one input; trains what it needs."""
     image = next(coloured.rglob("*.png"))
-    run, out = request.getfixturevalue, ("--out", tmp_path / "eval")
+    run = request.getfixturevalue
 
     def line(verb):
+        out = ("--out", tmp_path / verb.replace(" ", "-"))
         return {
             "look": lambda: [image, "--model", run("trained")],
             "ask": lambda: [run("answerer"), image, "what colour is left"],
@@ -90,10 +98,18 @@ def words_of(request, coloured, tmp_path):
     return line
 
 
-@pytest.mark.parametrize("verb", USES)
-def test_a_command_on_one_input_imports_what_it_uses(verb, words_of, tmp_path):
-    (found,) = imported([[verb.split()[0], *words_of(verb)]], tmp_path)
-    assert set(found) <= USES[verb]
+@pytest.mark.parametrize("verbs", TOGETHER, ids=lambda verbs: verbs[-1])
+def test_a_command_on_one_input_imports_what_it_uses(verbs, words_of, tmp_path):
+    found = imported([[verb.split()[0], *words_of(verb)] for verb in verbs], tmp_path)
+    assert {verb: set(names) - USES[verb] for verb, names in zip(verbs, found, strict=True)} == {
+        verb: set() for verb in verbs
+    }
+
+
+def test_every_command_is_asked_before_those_that_use_more():
+    assert sorted(verb for verbs in TOGETHER for verb in verbs) == sorted(USES)
+    for verbs in TOGETHER:
+        assert all(USES[before] <= USES[after] for before, after in pairwise(verbs))
 
 
 def test_help_of_a_command_imports_nothing_slow(tmp_path):
