@@ -3,9 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decoding.py tests/tasks/running/test_kernels.py \
-	tests/tasks/test_every_system_trains.py
+KERNEL_TESTS := tests/tasks/test_every_system_trains.py tests/mechanisms tests/systems tests/tasks/translate/test_decoding.py \
+	tests/tasks/running/test_kernels.py
+# A file's tests run in one process, which makes what they share once, and in the order in which they lie: those that take
+# long come before the many short ones.
+IN_PROCESSES := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export JUMOK_PYTHON := $(BIN)/python
+# Kept whatever the machine says: compiling torch and its like anew takes two thirds of the time of a short command.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup tools demo test test-avx2 soak cuda check format texts bench bench-peers clean
 help:
@@ -37,14 +42,14 @@ demo: setup
 	$(BIN)/jumok demo
 
 test: tools
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(IN_PROCESSES)
 
 # Comes close to a processor without AVX-512 and bf16 on a newer one; it bounds, and never widens, what there is.
 test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
 test-avx2: export ATEN_CPU_CAPABILITY := avx2
 test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(IN_PROCESSES) $(KERNEL_TESTS)
 
 # Thousands of damaged files for each reader, FUZZ says how many, or FUZZ_SECONDS for how long; every call at which a disk may
 # fail in a command; the memory that the largest images take; and KILLS of a command that writes a data set.

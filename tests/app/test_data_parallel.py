@@ -1,15 +1,13 @@
 """Two processes that share each batch end where one process ends, but for the order of sums."""
 
 import csv
-import os
-import signal
 import time
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from app_helpers import QUICK, start
+from forked import find_children, kill, run_by_two
 from table_helpers import write_labelled, write_numbered
 
 from jumok.tasks.running.checkpoint import load_state, read_tensors
@@ -22,10 +20,8 @@ WIDTH = 16
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(jumok, coloured, tmp_path):
-    process = start("train", coloured, "--out", tmp_path / "two", *MORE, launcher=LAUNCHER)
-    said, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
-    assert "Traceback" not in error
+    said = run_by_two(["train", coloured, "--out", tmp_path / "two", *MORE], tmp_path / "log")
+    assert "Traceback" not in said
     assert jumok("train", coloured, "--out", tmp_path / "one", *MORE).status == 0
     assert said.count("epoch 1/3") == said.count("images/s on cpu") == 1
     assert "2 processes" in said
@@ -53,28 +49,18 @@ def test_two_processes_train_as_one_does(jumok, coloured, tmp_path):
 @pytest.mark.slow
 def test_torchrun_starts_a_training_anew_where_it_was(coloured, tmp_path):
     words = ("train", coloured, *QUICK, "--epochs", "25", "--lr", "0.002", "--no-trust", "--out")
-    unbroken = start(*words, tmp_path / "unbroken", launcher=LAUNCHER)
-    said, error = unbroken.communicate(timeout=120)
-    assert unbroken.returncode == 0, error
+    run_by_two([*words, tmp_path / "unbroken"], tmp_path / "log")
     broken = start(*words, tmp_path / "broken", launcher=(*LAUNCHER, "--max-restarts", "1"))
     metrics = tmp_path / "broken" / "metrics.csv"
     while not (metrics.exists() and metrics.read_text().count("\n") > 3):
         assert broken.poll() is None
         time.sleep(0.02)
-    os.kill(find_children(broken.pid)[-1], signal.SIGKILL)
+    kill(max(find_children(broken.pid)))
     said, error = broken.communicate(timeout=120)
     assert broken.returncode == 0, error
     assert f"started anew by torchrun: going on with {tmp_path / 'broken'}" in said
     for name in ("metrics.csv", "weights.safetensors"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
-
-
-def find_children(parent):
-    """The processes that a process has started."""
-    stats = (
-        [*path.read_text().rpartition(")")[2].split(), path.parent.name] for path in Path("/proc").glob("[0-9]*/stat")
-    )
-    return sorted(int(each[-1]) for each in stats if int(each[1]) == parent)
 
 
 def test_another_torchrun_does_not_go_on_with_a_run(jumok, coloured, tmp_path, monkeypatch):
@@ -104,9 +90,7 @@ def test_a_batch_that_does_not_divide_is_refused(jumok, coloured, tmp_path, monk
 def test_two_processes_learn_labels_and_numbers_as_one_does(jumok, tmp_path, write):
     table = write(tmp_path / "data")
     words = [*QUICK, "--lr", "0.002", "--no-trust", "--balance", "none"]
-    process = start("train", table, "--out", tmp_path / "two", *words, launcher=LAUNCHER)
-    _, error = process.communicate(timeout=300)
-    assert process.returncode == 0, error
+    run_by_two(["train", table, "--out", tmp_path / "two", *words], tmp_path / "log")
     assert jumok("train", table, "--out", tmp_path / "one", *words).status == 0
     rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("one", "two")]
     assert len(rows[0]) == 2

@@ -7,7 +7,7 @@ import pytest
 import sacrebleu
 import torch
 import yaml
-from app_helpers import start
+from forked import run_by_two
 from pair_helpers import SMALL, TRANSFORMER, settings_of, untrained, write_reversed
 
 from jumok.data.pairs.pair_set import read_pairs
@@ -15,7 +15,6 @@ from jumok.tasks.running.checkpoint import load_state
 from jumok.tasks.translate.run import PairRun
 
 TINY = [*SMALL, "--option", "layers=1", "--epochs", "1"]
-LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +178,7 @@ def test_resuming_with_other_pairs_is_refused(jumok, few, tmp_path):
 @pytest.mark.parametrize("system", [SMALL, TRANSFORMER], ids=["seq2seq", "transformer"])
 def test_two_processes_train_as_one_does(jumok, few, tmp_path, system):
     more = [*system, "--epochs", "1", "--validate-with", "20"]  # later, a batch of one pair is cut otherwise for two
-    process = start("train", few, "--out", tmp_path / "two", *more, launcher=LAUNCHER)
-    _, error = process.communicate(timeout=240)
-    assert process.returncode == 0, error
+    run_by_two(["train", few, "--out", tmp_path / "two", *more], tmp_path / "log")
     assert jumok("train", few, "--out", tmp_path / "one", *more).status == 0
     states = [load_state(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two")]
     for name, value in states[0]["state_dict"].items():

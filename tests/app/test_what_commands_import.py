@@ -1,7 +1,9 @@
 """A short command imports what it uses, and nothing that takes as long as torch itself."""
 
+import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,16 +34,31 @@ USES = {
 }
 
 
-def imported(words, folder):
-    """Which slow packages a command leaves imported."""
-    script = (
-        "import sys\nfrom jumok.app.cli import main\ntry:\n    main(sys.argv[1:])\n"
-        f"except SystemExit as stop:\n    assert not stop.code\nprint(*(n for n in {SLOW} if n in sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, cwd=folder, check=True
-    )
-    return set(done.stdout.splitlines()[-1].split())
+TOGETHER = (
+    ("systems", "runs", "predict", "translate", "look", "ask", "inspect", "eval images", "measure"),
+    ("saliency",),
+    ("eval questions", "eval pairs"),
+)
+"""What one process runs, one after another: what is imported stays so, and none may leave more than it uses."""
+SCRIPT = f"""
+import json, sys
+from jumok.app.cli import main
+found = []
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as stop:
+        assert not stop.code
+    found.append([name for name in {SLOW} if name in sys.modules])
+print(json.dumps(found))
+"""
+
+
+def imported(lines, folder):
+    """Which slow packages are imported after each of some commands, which one process runs."""
+    given = json.dumps([list(map(str, words)) for words in lines])
+    done = subprocess.run([sys.executable, "-c", SCRIPT, given], capture_output=True, text=True, cwd=folder, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +76,10 @@ def answerer(tmp_path_factory):
 def words_of(request, coloured, tmp_path):
     """The command's line on one input; trains what it needs."""
     image = next(coloured.rglob("*.png"))
-    run, out = request.getfixturevalue, ("--out", tmp_path / "eval")
+    run = request.getfixturevalue
 
     def line(verb):
+        out = ("--out", tmp_path / verb.replace(" ", "-"))
         return {
             "look": lambda: [image, "--model", run("trained")],
             "ask": lambda: [run("answerer"), image, "what colour is left"],
@@ -80,14 +98,23 @@ def words_of(request, coloured, tmp_path):
     return line
 
 
-@pytest.mark.parametrize("verb", USES)
-def test_a_command_on_one_input_imports_what_it_uses(verb, words_of, tmp_path):
-    assert imported([verb.split()[0], *words_of(verb)], tmp_path) <= USES[verb]
+@pytest.mark.parametrize("verbs", TOGETHER, ids=lambda verbs: verbs[-1])
+def test_a_command_on_one_input_imports_what_it_uses(verbs, words_of, tmp_path):
+    found = imported([[verb.split()[0], *words_of(verb)] for verb in verbs], tmp_path)
+    assert {verb: set(names) - USES[verb] for verb, names in zip(verbs, found, strict=True)} == {
+        verb: set() for verb in verbs
+    }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command_imports_nothing_slow(name, tmp_path):
-    assert imported([name, "--help"], tmp_path) == set()
+def test_every_command_is_asked_before_those_that_use_more():
+    assert sorted(verb for verbs in TOGETHER for verb in verbs) == sorted(USES)
+    for verbs in TOGETHER:
+        assert all(USES[before] <= USES[after] for before, after in pairwise(verbs))
+
+
+def test_help_of_a_command_imports_nothing_slow(tmp_path):
+    found = imported([[name, "--help"] for name in COMMANDS], tmp_path)
+    assert dict(zip(COMMANDS, found, strict=True)) == {name: [] for name in COMMANDS}
 
 
 def test_sizes_of_every_system_are_known_without_torch_s_compiler():

@@ -141,39 +141,60 @@ def command(
     """Train a model on images, sentence pairs, questions or texts; resume an interrupted run with --resume RUN."""
     keep_freed()
     if resume is not None:
-        if dry_run:
-            raise JumokError("--dry-run is for new runs: a run that is resumed has its settings in config.yaml")
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
-        given |= {"--option": option, "--config": config}
-        _refuse([name for name, value in given.items() if value], settings)
+        _check_resumed(given | {"--option": option, "--config": config}, settings, dry_run=dry_run)
         return go_on(resume, moved or (), settings, session, trust=trust, earlier=earlier, log=log)
+    _check_new(earlier, moved)
+    wanted = _settle(data or [], system, config, option or (), settings)
+    out = out or Path("runs") / _name_run(wanted)
+    if dry_run:
+        return _foresee(wanted, out, log, session)
+    if is_restart(out):
+        session.say(f"started anew by torchrun: going on with {out}")
+        here = {name: value for name, value in settings.items() if name in MACHINE_SETTINGS}
+        return go_on(out, (), here, session, trust=trust, earlier=False, log=log)
+    return begin(wanted, out, session, trust=trust, log=log)
+
+
+def _check_resumed(given: Mapping[str, object], settings: Mapping[str, Any], *, dry_run: bool) -> None:
+    """Refuse what a run that is resumed has already."""
+    if dry_run:
+        raise JumokError("--dry-run is for new runs: a run that is resumed has its settings in config.yaml")
+    _refuse([name for name, value in given.items() if value], settings)
+
+
+def _check_new(earlier: bool, moved: Sequence[Path] | None) -> None:
+    """Refuse what a run that is resumed alone has a use for."""
     if earlier:
         raise JumokError("--earlier goes with --resume RUN: leave it out")
     if moved:
         raise JumokError(
             "--data goes with --resume, for data that was moved: give the data itself, as in jumok train DATA"
         )
-    named, paths = split_off_word(data or [], TASKS.values())
-    first = _find_config_of(settings.get("init"))
+
+
+def _settle(
+    data: Sequence[Path], system: str | None, config: Path | None, option: Sequence[str], given: Mapping[str, Any]
+) -> Settings:
+    """What is to be trained: the task and the system, by their flags, the file of settings or the run begun with."""
+    named, paths = split_off_word(data, TASKS.values())
+    first = _find_config_of(given.get("init"))
     name = system or _read_name("system", config) or _read_name("system", first)
     task_before = _read_name("task", config) or _read_name("task", first)
-    task = choose_task(named, paths, settings, system=name, earlier=task_before)
-    wanted = _read(task, name or task.default_system, config, option or (), paths, settings)
-    out = out or Path("runs") / _name_run(wanted)
-    if dry_run:
-        from jumok.app.dry_run import foresee
+    task = choose_task(named, paths, given, system=name, earlier=task_before)
+    return _read(task, name or task.default_system, config, option, paths, given)
 
-        if log is not None:
-            from jumok.app.tracking.opening import check_tracker
 
-            check_tracker(log)
-            session.remark(later("--log {tracker}: a dry run logs nothing", tracker=log))
-        return foresee(prepare(wanted, session, afterwards=0.0), out)
-    if is_restart(out):
-        session.say(f"started anew by torchrun: going on with {out}")
-        here = {name: value for name, value in settings.items() if name in MACHINE_SETTINGS}
-        return go_on(out, (), here, session, trust=trust, earlier=False, log=log)
-    return begin(wanted, out, session, trust=trust, log=log)
+def _foresee(wanted: Settings, out: Path, log: str | None, session: Session) -> Report:
+    """Say what would be trained, and what it would take."""
+    from jumok.app.dry_run import foresee
+
+    if log is not None:
+        from jumok.app.tracking.opening import check_tracker
+
+        check_tracker(log)
+        session.remark(later("--log {tracker}: a dry run logs nothing", tracker=log))
+    return foresee(prepare(wanted, session, afterwards=0.0), out)
 
 
 def _read_name(key: str, config: Path | None) -> str | None:

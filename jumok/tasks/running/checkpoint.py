@@ -191,6 +191,32 @@ def read_tensors(path: Path, wanted: Mapping[str, torch.Size] | None = None) -> 
     Raises:
         JumokError: no such file, one that is damaged, cut short or too large, or tensors other than wanted.
     """
+    while True:
+        before = _identify(path)
+        try:
+            found = _read_once(path, wanted)
+        except JumokError:
+            if _identify(path) == before:
+                raise
+        else:
+            if _identify(path) == before:
+                return found
+
+
+def _identify(path: Path) -> tuple[int, ...]:
+    """What is another of a file that was put in this one's place, as a training does with its checkpoints.
+
+    The library opens a file twice by its name, once for the header and once for the values.
+    """
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return ()
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _read_once(path: Path, wanted: Mapping[str, torch.Size] | None) -> tuple[dict[str, str], Tensors]:
+    """As `read_tensors`, of a file that is not replaced meanwhile."""
     try:
         size = regular_file(path).stat().st_size
         if size > SIZE_LIMIT:

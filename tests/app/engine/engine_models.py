@@ -1,10 +1,8 @@
-"""Images, shards and verbs that the tests of engines share, and commands in processes that are quick to start."""
+"""Images, shards and verbs that the tests of engines share."""
 
 import io
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 
@@ -83,52 +81,3 @@ def make_jobs(texts, folder):
     for number, begin in enumerate(range(0, len(texts), SIZE)):
         shard = Inputs(begin, tuple(texts[begin : begin + SIZE]))
         yield Job(number, Order(shard, folder / f"part-{number}.parquet", folder / "work"))
-
-
-class Forked:
-    """A command in a copy of this process, which has imported all that it needs; so have those that it starts.
-
-    Args:
-        arguments: of the command.
-        log: where it prints.
-        prepare: is called in it first.
-    """
-
-    def __init__(self, arguments, log, prepare=lambda: None):
-        self.returncode = None
-        self.pid = os.fork()
-        if not self.pid:
-            self._become(list(map(str, arguments)), log, prepare)
-
-    def _become(self, arguments, log, prepare):
-        status = 99
-        try:
-            os.setpgid(0, 0)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(out, 1)
-            os.dup2(out, 2)
-            sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
-            from jumok.app.cli import main
-
-            real = multiprocessing.get_context
-            multiprocessing.get_context = lambda _=None: real("fork")
-            prepare()
-            main(arguments)
-        except SystemExit as end:
-            status = int(end.code or 0)
-        finally:
-            os._exit(status)
-
-    def poll(self):
-        """Its exit status, as `subprocess` tells it; None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
-
-    def wait(self):
-        """Its exit status, when it has ended."""
-        while self.poll() is None:
-            time.sleep(0.005)
-        return self.returncode

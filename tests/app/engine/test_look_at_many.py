@@ -1,6 +1,5 @@
 """`jumok look --engine`: each input once in the data set, whatever was killed meanwhile; the same rows in the end."""
 
-import contextlib
 import os
 import random
 import signal
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_models import Forked, make_pixels, to_png, write_images
+from engine_models import make_pixels, to_png, write_images
+from forked import Forked, find_children, kill, lives, wait_for_a_part
 from pretrained_models import make_hf, save_hf
 from pyarrow import parquet
 
@@ -119,37 +119,6 @@ def test_killed_at_any_moment_the_same_command_ends_as_an_unbroken_one(photos, v
             running = launch(command(photos, vit, out), log)
     assert running.wait() == 1, log.read_text()
     same_files(unbroken, out)
-
-
-def wait_for_a_part(out, running):
-    """Until one more file is written."""
-    parts = len(list(out.glob("*.parquet")))
-    while running.poll() is None and len(list(out.glob("*.parquet"))) <= parts:
-        time.sleep(0.005)
-
-
-def lives(process):
-    """Whether a process is there, and not merely waiting to be counted."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def kill(process):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
-
-
-def find_children(process):
-    """Those that look."""
-    for each in Path("/proc").glob("[0-9]*"):
-        try:
-            own = int((each / "stat").read_text().rpartition(")")[2].split()[1]) == process
-            if own and "resource_tracker" not in (each / "cmdline").read_text():
-                yield int(each.name)
-        except (OSError, ValueError):
-            continue
 
 
 def kill_at_deadly_images():

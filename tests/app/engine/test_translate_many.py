@@ -1,14 +1,11 @@
 """`jumok translate --engine`: each sentence once in the data set, as plain translating gives it."""
 
-import os
-import random
 import signal
-import subprocess
-import sys
 import time
 
 import pyarrow as pa
 import pytest
+from forked import Forked, find_children, kill, lives, wait_for_a_part
 from pyarrow import parquet
 
 from jumok.app.engine.text_sources import Lines, open_texts
@@ -79,20 +76,26 @@ def test_links_are_those_of_align(jumok, reverser, corpus, tmp_path):
     assert any(row["links"] for row in rows)
 
 
+def write_slowly():
+    """So that what has begun can be killed before it ends."""
+    from jumok.app.engine import worker
+
+    write = worker.write_table
+    worker.write_table = lambda *words: (time.sleep(0.1), write(*words))[1]
+
+
 def test_a_command_that_was_killed_goes_on_to_the_same_rows(jumok, reverser, corpus, tmp_path):
     assert jumok(*words(reverser, corpus, tmp_path / "whole")).status == 1
-    command = [sys.executable, "-m", "jumok", *words(reverser, corpus, tmp_path / "out", "--processes", 2)]
-    draw = random.Random(0)
+    command, log = words(reverser, corpus, tmp_path / "out", "--processes", 2), tmp_path / "log"
     for _ in range(2):
-        begun = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 60
-        while not list((tmp_path / "out").glob("*.parquet")) and begun.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(draw.random() * 0.05)
-        begun.send_signal(signal.SIGKILL)
-        begun.wait()
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    assert subprocess.run(command, env=env, capture_output=True, check=False).returncode == 1
+        begun = Forked(command, log, write_slowly)
+        wait_for_a_part(tmp_path / "out", begun)
+        workers = list(find_children(begun.pid))
+        kill(begun.pid)
+        assert begun.wait() == -signal.SIGKILL, "it ended before it was killed"
+        while any(map(lives, workers)):
+            time.sleep(0.005)  # they end with their parent, and as its copies hold its lock until then
+    assert jumok(*command).status == 1
     assert read(tmp_path / "out") == read(tmp_path / "whole")
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import multiprocessing
 import shutil
 
 import numpy as np
@@ -21,13 +20,6 @@ from jumok.tasks.running.trust import Trust, write_trust
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
-
-
-@pytest.fixture(autouse=True)
-def forked(monkeypatch):
-    """Processes are copies of this one, which has imported all that they need."""
-    real = multiprocessing.get_context
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _=None: real("fork"))
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +155,9 @@ def test_saliency_writes_what_the_plain_command_finds(known, jumok, tmp_path):
 @pytest.fixture(scope="module")
 def looks(photos, trained, tmp_path_factory):
     out = tmp_path_factory.mktemp("verbs") / "looks"
-    with pytest.MonkeyPatch.context() as patch:
-        real = multiprocessing.get_context
-        patch.setattr(multiprocessing, "get_context", lambda _=None: real("fork"))
-        looker = Looker(str(trained), method="rollout")
-        settings = EngineSettings(engine="local", shard_size=7)
-        make_data_set(photos, looker, out, settings, Session("look", quiet=True, device_wanted="cpu"))
+    looker = Looker(str(trained), method="rollout")
+    settings = EngineSettings(engine="local", shard_size=7)
+    make_data_set(photos, looker, out, settings, Session("look", quiet=True, device_wanted="cpu"))
     return out
 
 

@@ -225,3 +225,26 @@ def test_the_checkpoint_before_the_last_takes_its_place(tmp_path):
     assert load_state(last) == {"global_step": 2}
     with pytest.raises(JumokError, match="no earlier checkpoint"):
         checkpoint.go_back(last)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_is_replaced_while_it_is_read_is_read_anew(tmp_path, monkeypatch, gone):
+    path, real = tmp_path / "last.safetensors", checkpoint.safe_open
+    write_tensors({"a": torch.zeros(3)}, path, {"step": "1"})
+
+    def lose(name, **options):
+        monkeypatch.setattr(checkpoint, "safe_open", real)
+        opened = real(name, **options)
+        write_tensors({"a": torch.ones(3)}, path, {"step": "2"})
+        if gone:
+            path.unlink()
+        return opened
+
+    monkeypatch.setattr(checkpoint, "safe_open", lose)
+    if gone:
+        with pytest.raises(JumokError, match="no such file"):
+            read_tensors(path)
+        return
+    metadata, tensors = read_tensors(path)
+    assert metadata["step"] == "2"
+    assert tensors["a"].tolist() == [1, 1, 1]

@@ -6,12 +6,12 @@
 import errno
 import os
 import shutil
-import subprocess
 import sys
 
 import pytest
 from breaking import same_end
 from failing_disks import Disk
+from forked import Forked
 from small_runs import TINY
 
 from jumok.tasks.running.mark import MARK
@@ -89,25 +89,15 @@ def test_a_disk_that_fills_up_under_the_log_is_one_line_too(jumok, photos, tmp_p
     assert jumok(*go_on(photos, tmp_path / "run")).status == 0
 
 
-DYING = """
-import os, sys
-from failing_disks import Disk
-from jumok.app.cli import run
-with Disk(sys.argv[1], int(sys.argv[2]), fail=lambda: os._exit(9)).used():
-    run(sys.argv[3:])
-"""
-
-
 @pytest.mark.slow
 def test_a_process_that_dies_at_any_call_loses_nothing_that_is_needed(jumok, photos, whole, tmp_path):
-    unbroken, calls = whole
+    (unbroken, calls), log = whole, tmp_path / "log"
     for number in range(0, len(calls), 1 if EVERY else len(calls) // 2):
         out = tmp_path / "run"
         shutil.rmtree(out, ignore_errors=True)
-        words = [sys.executable, "-c", DYING, tmp_path, number, *train(photos, out)]
-        place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        ended = subprocess.run(list(map(str, words)), env=place, capture_output=True, text=True, check=False)
-        assert ended.returncode == 9, ended.stderr
+        dying = Disk(tmp_path, number, fail=lambda: os._exit(9))
+        log.write_text("")
+        assert Forked(train(photos, out), log, dying.used().__enter__).wait() == 9, log.read_text()
         assert jumok(*go_on(photos, out)).status == 0, f"killed at call {number}, {calls[number]}"
         assert left_over(out) == []
         same_end(out, unbroken)

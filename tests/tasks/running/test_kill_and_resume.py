@@ -1,14 +1,11 @@
 """A real training process, killed in the middle of an epoch by SIGKILL, that goes on as if nothing had happened."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from breaking import same_end
+from forked import Forked, kill
 from small_runs import TINY
 
 from jumok.app.cli import run
@@ -25,14 +22,19 @@ def command(photos, folder):
     return ["train", str(photos), "--out", str(folder), *SETTINGS, *OPTIONS]
 
 
+def train_slowly():
+    """So that it is killed in the middle of an epoch, however long a step takes."""
+    from jumok.tasks.classify import augment
+
+    mixed = augment.mixed
+    augment.mixed = lambda *words: (time.sleep(0.05), mixed(*words))[1]
+
+
 @pytest.mark.slow
 def test_sigkill_in_the_middle_of_an_epoch_loses_nothing_but_steps(photos, tmp_path):
     torch.set_num_threads(1)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    slow = "import time, jumok.tasks.classify.augment as a; m = a.mixed; "
-    slow += "a.mixed = lambda *x: (time.sleep(0.05), m(*x))[1]; "
-    code = slow + f"from jumok.app.cli import run; run({command(photos, killed)!r})"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, env=dict(os.environ))
+    process = Forked(command(photos, killed), tmp_path / "log", train_slowly)
     last = killed / "checkpoints" / "last.safetensors"
     try:
         step = 0
@@ -41,7 +43,7 @@ def test_sigkill_in_the_middle_of_an_epoch_loses_nothing_but_steps(photos, tmp_p
             time.sleep(0.02)
             step = load_state(last)["global_step"] if last.exists() else 0
     finally:
-        process.send_signal(signal.SIGKILL)
+        kill(process.pid)
         process.wait()
     step = load_state(last)["global_step"]
     assert 10 <= step < 28

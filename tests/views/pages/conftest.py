@@ -6,18 +6,51 @@ import pytest
 from browser_visit import CHROME
 
 
+class Browser:
+    """One for all pages, since it takes seconds to start; its loop of events would be in the way of other tests."""
+
+    running = chrome = None
+
+    def open(self):
+        playwright = pytest.importorskip(
+            "playwright.sync_api", reason="the browser tests need playwright (the dev extra)"
+        )
+        if self.chrome is None:
+            self.running = playwright.sync_playwright().start()
+            self.chrome = self.running.chromium.launch(executable_path=CHROME, args=["--no-sandbox", "--disable-gpu"])
+        return self.chrome
+
+    def close(self):
+        if self.chrome is not None:
+            self.chrome.close()
+        if self.running is not None:
+            self.running.stop()
+        self.running = self.chrome = None
+
+
+BROWSER = Browser()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Close the browser after the last test of pages."""
+    yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        BROWSER.close()
+
+
 @pytest.fixture(scope="module")
 def contexts():
     """Browser contexts by their options, each made once."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
-    with playwright.sync_playwright() as running:
-        chrome = running.chromium.launch(executable_path=CHROME, args=["--no-sandbox", "--disable-gpu"])
+    chrome, made = BROWSER.open(), []
 
-        def make(width=1280, height=860, **options):
-            return chrome.new_context(viewport={"width": width, "height": height}, offline=True, **options)
+    def make(width=1280, height=860, **options):
+        made.append(chrome.new_context(viewport={"width": width, "height": height}, offline=True, **options))
+        return made[-1]
 
-        yield cache(make)
-        chrome.close()
+    yield cache(make)
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
