@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from jumok.data.images.batches import Batches, PixelStore, Source
 from jumok.data.images.contents import describe_contradictions, describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
 from jumok.data.images.frames import describe_frames
+from jumok.data.packed.blocks import find_neighbours
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.classify.evaluation import read_batches
@@ -366,13 +368,16 @@ def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: Source, val:
         JumokError: the batch size does not divide among the processes.
     """
     world = World.found()
-    share = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
+    share: dict[str, Any] = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
     labels = {part: kind_of(config).encode(sets[part].labels) for part in ("train", "val")}
     source = train
+    near = find_neighbours(sets["train"].paths) if sets["train"].packed else None
     if config.training.balance == "sampler":
         order = balance_order(labels["train"])
         source, labels["train"] = Repeated(train, order), labels["train"][order]
+        near = None if near is None else near.choose(order)
+    seed = config.training.seed
     return (
-        Batches(source, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
+        Batches(source, labels["train"], seed=seed, shuffle=True, drop_last=True, neighbours=near, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )
