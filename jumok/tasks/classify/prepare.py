@@ -25,7 +25,7 @@ from jumok.tasks.classify.hashing import hash_parts
 from jumok.tasks.classify.kinds import KINDS, AnswerKind, kind_of
 from jumok.tasks.classify.kinds.kind import read_all
 from jumok.tasks.classify.look_alikes import describe_look_alikes
-from jumok.tasks.classify.own_training import OwnLoss
+from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.recipe import (
     Repeated,
     balance_order,
@@ -193,6 +193,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
 def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -> None:
     """Refuse options that a system does not take, and labels that it cannot learn."""
     options = system_options(settings.system, settings.options, len(images.classes), size)
+    if settings.training.strategy == "fsdp":
+        _check_sharded(settings, options)
     if KINDS[images.kind].of_systems_with_own_loss:
         return
     if isinstance(systems.build(settings.system, configure_system(settings.system, options)), OwnLoss):
@@ -200,6 +202,22 @@ def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -
             f"{settings.system} is trained in a way of its own, to tell the one class of each image, and each of these "
             f"has {images.each_has}: choose another --system"
         )
+
+
+def _check_sharded(settings: Settings, options: Mapping[str, Any]) -> None:
+    """Refuse what is not computed by calling the model as a whole, as weights of which each process holds a part need.
+
+    Raises:
+        JumokError: a system that is trained in a way of its own, or a part of the weights that is not to learn.
+    """
+    if settings.training.freeze != "none" or settings.training.lora is not None:
+        raise JumokError("--strategy fsdp trains all weights: leave --freeze and --lora out")
+    if settings.system in systems.SYSTEMS:
+        model = systems.build(settings.system, configure_system(settings.system, dict(options)))
+        if isinstance(model, OwnLoss | OwnFigures):
+            raise JumokError(
+                f"{settings.system} is trained in a way of its own, which --strategy fsdp does not know: use ddp"
+            )
 
 
 def _remark_begun(config: RunConfig) -> list[str]:
