@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -16,12 +17,13 @@ from jumok.wording import readable, write_count
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.fiftyone_folder import FiftyOneFolder, Sample
     from jumok.attention import AttentionMap
     from jumok.attention.frames import Frame
     from jumok.mechanisms.saliency.separation import SalientObjects
     from jumok.views.pages.look_page import Page
 
-__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "make_page", "place"]
+__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "make_page", "place", "to_sample"]
 
 SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
 """Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
@@ -134,12 +136,14 @@ class ImageResults(LookedAt):
         columns: of results.csv between "image" and "picture".
         sheet: the page as it is made; None: there will be none.
         pictures: whether each map is drawn; else its values alone are written.
+        export: a folder for another program that is written, too; None: there will be none.
     """
 
     title: str
     columns: Sequence[str]
     sheet: Page | None = None
     pictures: bool = True
+    export: FiftyOneFolder | None = None
 
     noun: ClassVar[str] = "image"
     results: ClassVar[str] = "results.csv"
@@ -150,6 +154,12 @@ class ImageResults(LookedAt):
         yield f"written: {self.folder / self.results} and {self.tell_count()}"
         if self.page is not None:
             yield f"page: {self.page}"
+        if self.export is not None:
+            yield from self.export.lines()
+
+    def describe(self) -> dict[str, Any]:
+        """The folder for another program, where one was wanted."""
+        return {} if self.export is None else {"export": str(self.export.folder)}
 
     def tell_count(self) -> str:
         """How many pictures or maps were written."""
@@ -277,7 +287,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
         session.remark(line)
     results.sheet = make_page(results.title, len(paths)) if html else None
     done = 0
-    with show_progress(session.console, "looking") as count:
+    with results.export or nullcontext(), show_progress(session.console, "looking") as count:
         for some in take_turns(paths, looker.batch_size):
             told = _look_at_some(some, source, looker, results, session)
             if len(paths) <= MOST_LINES:
@@ -299,6 +309,8 @@ def _look_at_some(
         name = path.relative_to(source) if source.is_dir() else Path(path.name)
         for each in (finding, *finding.others):
             results.add(name, image, each, looker.find_truth(path))
+        if results.export is not None:
+            results.export.add(to_sample(path, finding, looker.find_truth(path)))
     return [f"{readable(str(path))}: {finding.text}" for path, finding in zip(batch, found, strict=True)]
 
 
@@ -310,11 +322,34 @@ def _read(paths: Sequence[Path], looker: Looker, results: ImageResults, session:
     for path, image in read_each(paths, bits=looker.bits, least=looker.least):
         if isinstance(image, JumokError):
             results.fail(path, image)
+            if results.export is not None:
+                results.export.add_failed(path, str(image))
             why = readable(str(image))
             session.remark(f"left out: {why}")
         else:
             found[path] = image
     return found
+
+
+def to_sample(path: Path, finding: Finding, truth: str) -> Sample:
+    """What was found in an image, for another program.
+
+    Args:
+        path: of the image.
+        finding: in it.
+        truth: its true class, where that is known.
+    """
+    from jumok.app.fiftyone_folder import HEATMAP, Sample
+
+    others = {f"{HEATMAP}_{number}": other.heat for number, other in enumerate(finding.others, 2)}
+    return Sample(
+        path,
+        answer=finding.figures.get("predicted"),
+        shares=dict(finding.best),
+        truth=truth,
+        heats={HEATMAP: finding.heat, **others},
+        texts={"target": str(finding.figures.get("target") or ""), "method": finding.method, "note": finding.note},
+    )
 
 
 def make_page(title: str, images: int) -> Page:

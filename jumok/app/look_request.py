@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -80,12 +81,17 @@ class FileSettings(Strict):
         pictures: a picture of each map.
         maps: a column of maps, of a data set.
         batch_size: images at a time.
+        export: a program that everything is written for, too.
     """
 
     html: bool = Field(default=True, description="Write one page for the whole call.")
     pictures: bool = Field(default=True, description="Write a picture of each map, which takes the most time.")
     maps: bool = Field(default=True, description="With --engine: a column of maps.")
     batch_size: int = Field(default=16, ge=1, description="Images at a time.")
+    export: Literal["fiftyone"] | None = Field(
+        default=None,
+        description="Also write OUT/fiftyone, a data set that FiftyOne imports, with predictions and maps.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +163,10 @@ class LookRequest:
             {"--layer": self.maps.layer, "--head": self.maps.head, "--without-sinks": self.maps.without_sinks or None},
             why,
         )
+
+    def refuse_export(self, why: str) -> None:
+        """Refuse to write for another program."""
+        refuse({"--export": self.files.export}, why)
 
     def refuse_of_models(self, why: str) -> None:
         """Refuse flags that only models have a use for."""

@@ -88,6 +88,8 @@ def prepare(settings: Settings, session: Session, *, afterwards: float) -> Prepa
     settings = settings.model_copy(update={"training": training})
     fit.check_machine(training)
     task = task_of_settings(settings)
+    if training.strategy == "fsdp" and task.name != "classify":
+        raise JumokError(f"--strategy fsdp is for models that classify images, and this one is to {task.does}")
     with show_progress(session.console, "reading") as progress:
         prepared: Prepared = task.part("prepare").prepare(settings, progress)
     if training.init and not prepared.initial:

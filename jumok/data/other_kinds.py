@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 __all__ = ["refuse_binary", "refuse_other_kinds"]
 
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
 PACKED_TABLES = tuple(
     f"{table}{packed}" for table in (".csv", ".jsonl", ".parquet") for packed in (".gz", ".bz2", ".xz", ".zst")
 )

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from jumok.data.neighbours import Neighbours
 from jumok.data.resumable_epochs import ResumableEpochs
 from jumok.errors import JumokError
 
@@ -40,6 +41,7 @@ class BatchPlan:
         shuffle: a new random order each epoch; otherwise that of the set.
         drop_last: leave out those that do not fill a batch (others in each epoch, if shuffled).
         rank, world_size: which part of each batch is wanted, of how many.
+        neighbours: what is read together, and so stays near in a random order; None: any order will do.
     """
 
     total: int
@@ -49,6 +51,7 @@ class BatchPlan:
     drop_last: bool = False
     rank: int = 0
     world_size: int = 1
+    neighbours: Neighbours | None = None
 
     def steps(self, noun: str) -> int:
         """Batches in an epoch.
@@ -112,7 +115,10 @@ class ShardedBatches(ResumableEpochs[T], Generic[T]):
         """The indices (n,) in the order of one epoch."""
         if not self.deal.shuffle:
             return torch.arange(self.deal.total)
-        return torch.randperm(self.deal.total, generator=self._chance(epoch))
+        chance = self._chance(epoch)
+        if self.deal.neighbours is not None:
+            return self.deal.neighbours.shuffle(chance)
+        return torch.randperm(self.deal.total, generator=chance)
 
     def _chance(self, epoch: int) -> torch.Generator:
         """What decides one epoch's order."""

@@ -19,7 +19,7 @@ from jumok.files import regular_file, shorten
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
 
-__all__ = ["BETWEEN", "Nested", "find_odd", "load_json", "read_delimited", "read_rows", "refuse_nested"]
+__all__ = ["BETWEEN", "Nested", "cell_text", "find_odd", "load_json", "read_delimited", "read_rows", "refuse_nested"]
 
 BETWEEN = "|"
 """Parts several values in one cell."""
@@ -175,7 +175,7 @@ def find_odd(value: Any) -> str:
 
 def _from_json(value: Any) -> str:
     odd = find_odd(value)
-    return Nested(odd) if odd else _to_text(value)
+    return Nested(odd) if odd else cell_text(value)
 
 
 def _read_parquet(path: Path) -> Rows:
@@ -185,7 +185,7 @@ def _read_parquet(path: Path) -> Rows:
     names = [str(name).strip().lower() for name in table.columns]
     columns = [_spell(column) if column.dtype.name in SHORT_FLOATS else column for _, column in table.items()]
     for number, values in enumerate(zip(*columns, strict=True), 1):
-        cells = {name: _to_text(value) for name, value in zip(names, values, strict=True)}
+        cells = {name: cell_text(value) for name, value in zip(names, values, strict=True)}
         yield f"{path}, row {number}", cells
 
 
@@ -203,7 +203,7 @@ def _take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _to_text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A cell as text, spelt as pandas writes it to a CSV file; several labels with bars between them."""
     if isinstance(value, bytes):
         return _decode(value)
@@ -211,7 +211,7 @@ def _to_text(value: Any) -> str:
     if isinstance(value, dict) or (isinstance(value, list | tuple) and not all(map(_is_plain, value))):
         return Nested(json.dumps(value, ensure_ascii=False, default=str))
     if isinstance(value, list | tuple):
-        return BETWEEN.join(map(_to_text, value))
+        return BETWEEN.join(map(cell_text, value))
     if isinstance(value, float):
         return "" if math.isnan(value) else str(value)
     return "" if value is None else str(value)
@@ -227,7 +227,7 @@ def _decode(value: bytes) -> str:
 
 def _is_plain(value: Any) -> bool:
     """Whether a value in a list can be a label."""
-    return not isinstance(value, dict | list | tuple) and _to_text(value) != ""
+    return not isinstance(value, dict | list | tuple) and cell_text(value) != ""
 
 
 def _read_text(path: Path) -> str:

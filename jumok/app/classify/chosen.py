@@ -172,8 +172,9 @@ def _scan_unlabelled(data: Path) -> ImageSet | None:
     from jumok.data.images.image_set import ImageSet
     from jumok.data.images.label_tables import find_tables
     from jumok.data.images.listing import list_subfolders
+    from jumok.data.packed.sets import find_packed
 
-    if not data.is_dir() or find_tables(data):
+    if not data.is_dir() or find_packed(data) or find_tables(data):
         return None
     found = list_images(data)
     if len({path.relative_to(data).parts[0] for path in found.paths if path.parent != data}) > 1:

@@ -18,6 +18,7 @@ from jumok.wording import write_count
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.fiftyone_folder import FiftyOneFolder
     from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.kinds import Said
     from jumok.tasks.classify.looking import LookOptions, LookResult
@@ -46,8 +47,17 @@ def look(asked: LookRequest, model: str, session: Session) -> ImageResults:
     columns = COLUMNS if shares else tuple(name for name in COLUMNS if name != "probability")
     title = translate("Where {model} looks", model=looker.model.name)
     results = ImageResults(asked.out, title, columns, pictures=asked.files.pictures)
+    if asked.files.export is not None:
+        results.export = _export(asked, looker.model)
     look_at_images(path, looker, results, session, html=asked.files.html)
     return results
+
+
+def _export(asked: LookRequest, model: AnyClassifier) -> FiftyOneFolder:
+    from jumok.app.fiftyone_folder import FiftyOneFolder
+
+    classes = model.classes if model.kind.are_shares else ()
+    return FiftyOneFolder(asked.out / str(asked.files.export), model.name, model.kind.name, classes)
 
 
 def _open(name: str, asked: LookRequest, session: Session) -> ModelLooker:

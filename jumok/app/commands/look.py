@@ -18,6 +18,7 @@ from jumok.errors import JumokError
 from jumok.tasks.label.task import LABEL
 
 OF_IMAGES = "they are of images, and the model reads texts"
+OF_LOOKS = "it is of one map for each image, by a classifier of images or without a model"
 
 
 PANELS: Panels = {
@@ -87,6 +88,7 @@ def _answer(asked: LookRequest, session: Session) -> Report:
     if asked.model is None:
         return _look_without_model(asked, session)
     if _is_listener(asked.model):
+        asked.refuse_export(OF_LOOKS)
         from jumok.app.listen.look import look as look_at_sounds
 
         return look_at_sounds(asked, asked.model, session)
@@ -97,6 +99,7 @@ def _answer(asked: LookRequest, session: Session) -> Report:
     if _reads_texts(asked.model):
         return _look_at_texts(asked, asked.model, session)
     if _is_detector(asked.model):
+        asked.refuse_export(OF_LOOKS)
         from jumok.app.detect.look import look as look_at_boxes
 
         return look_at_boxes(asked, asked.model, session)
@@ -114,6 +117,7 @@ def _look_at_many(asked: LookRequest, session: Session) -> Report:
         raise JumokError("--engine needs a model: name it with --model")
     asked.refuse_of_text_models()
     asked.refuse_of_images("they are of pictures and pages, and --engine writes a data set")
+    asked.refuse_export("it is written of a data set that is there: look at it when --engine has written it")
     why = "they choose rows of a data set that is there: look at it when --engine has written it"
     refuse({"--where": asked.pages.where, "--pages": asked.pages.pages}, why)
     maps, files = asked.maps, asked.files
@@ -143,6 +147,10 @@ def _show_rows(asked: LookRequest, session: Session) -> Report:
     why = "the maps are those of the data set"
     refuse({"--model": asked.model, "--method": asked.maps.method}, why)
     asked.refuse_of_models(why)
+    if asked.files.export is not None:
+        from jumok.app.engine.exported_rows import export_rows
+
+        return export_rows(Path(asked.inputs[0]), asked.out / asked.files.export, asked.pages, session)
     return draw_pages(Path(asked.inputs[0]), asked.out, asked.pages, asked.files, session)
 
 
@@ -155,8 +163,14 @@ def _look_without_model(asked: LookRequest, session: Session) -> Report:
     if asked.maps.method in OF_MODELS:
         raise JumokError(f"the method {asked.maps.method} needs a model: name it with --model")
     asked.refuse_of_models("they need a model, and no --model was named")
-    html, pictures = asked.files.html, asked.files.pictures
-    return show_saliency(path, asked.maps.method, "otsu", asked.out, session, html=html, pictures=pictures)
+    html, pictures, export = asked.files.html, asked.files.pictures, None
+    if asked.files.export is not None:
+        from jumok.app.fiftyone_folder import FiftyOneFolder
+
+        export = FiftyOneFolder(asked.out / asked.files.export, "saliency")
+    return show_saliency(
+        path, asked.maps.method, "otsu", asked.out, session, html=html, pictures=pictures, export=export
+    )
 
 
 def _reads_texts(model: str) -> bool:
@@ -202,6 +216,7 @@ def _read_texts(asked: LookRequest, model: str, session: Session) -> Report:
     from jumok.app.read.look import Asked, look
 
     asked.refuse_of_images(OF_IMAGES)
+    asked.refuse_export(OF_LOOKS)
     wanted = Asked(asked.maps.method, asked.maps.target, asked.texts.generate, asked.texts.chat)
     return look(asked.inputs, model, wanted, asked.out, session, html=asked.files.html)
 
@@ -211,4 +226,5 @@ def _look_at_texts(asked: LookRequest, model: str, session: Session) -> Report:
     from jumok.app.label.look import look
 
     asked.refuse_of_images(OF_IMAGES)
+    asked.refuse_export(OF_LOOKS)
     return look(asked, model, session)

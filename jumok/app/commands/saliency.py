@@ -20,6 +20,7 @@ from jumok.language import translate, translate_count
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.fiftyone_folder import FiftyOneFolder
     from jumok.mechanisms.saliency.separation import SalientObjects
 
 COLUMNS = ("method", "separation", "threshold", "objects", "area", "boxes")
@@ -113,6 +114,7 @@ def show_saliency(
     smallest: float = 0.001,
     html: bool = True,
     pictures: bool = True,
+    export: FiftyOneFolder | None = None,
 ) -> ImageResults:
     """Write what is salient in an image, or in all images of a folder.
 
@@ -125,11 +127,13 @@ def show_saliency(
         smallest: objects below this share of the image are left out.
         html: write a page too.
         pictures: draw each map and the boxes of its objects.
+        export: as for `ImageResults`.
     Raises:
         JumokError: no such method or separation, no image there, or none that can be read.
     """
     method = _choose_method(method, separation)
     results = ImageResults(out, translate("What stands out: {method}", method=method), COLUMNS, pictures=pictures)
+    results.export = export
     look_at_images(path, SaliencyLooker(method, separation, smallest), results, session, html=html)
     return results
 

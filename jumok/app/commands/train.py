@@ -65,9 +65,9 @@ def _describe_more_help(tasks: Sequence[Task]) -> str:
 Data = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Images: a folder of class folders, or of train/ val/ test/ with class folders. Sentence pairs: a "
-        "TSV, two line-aligned files, or a folder of train, val and test. Questions: CSV, JSONL, the two JSON "
-        "files of VQA, or a folder of train, val and test. Texts: a table of text,label.",
+        help="Images: a folder of class folders, or of train/ val/ test/ with class folders, or of .parquet or .tar "
+        "files. Sentence pairs: a TSV, two line-aligned files, or a folder of train, val and test. Questions: CSV, "
+        "JSONL, the two JSON files of VQA, or a folder of train, val and test. Texts: a table of text,label.",
         show_default=False,
     ),
 ]

@@ -19,7 +19,7 @@ from jumok.errors import JumokError
 from jumok.language import translate
 from jumok.wording import readable, write_count
 
-__all__ = ["draw_pages"]
+__all__ = ["draw_pages", "to_finding"]
 
 USUAL = 200
 """Rows that are shown where no number was given."""
@@ -44,8 +44,6 @@ def draw_pages(folder: Path, out: Path, wanted: PageSettings, files: FileSetting
     if not looks.about.get("keys"):
         raise JumokError(f"{folder} has no maps to draw: write a data set with maps")
     numbers, count = looks.choose(wanted.where, wanted.pages or USUAL)
-    if not numbers:
-        raise JumokError(f"no row of {folder} is such that {wanted.where}" if wanted.where else f"{folder} has no rows")
     results = ImageResults(out, _name_page(looks), COLUMNS, pictures=files.pictures)
     results.sheet = make_page(results.title, len(numbers)) if files.html else None
     for row, item in zip(looks.rows(numbers), looks.inputs(numbers, session.remark), strict=True):
@@ -88,12 +86,12 @@ def _add(name: Path, row: Mapping[str, Any], content: Any, about: Mapping[str, A
     try:
         if row["map"] is None:
             raise JumokError(f"{row['path']}: {row['error']}")
-        results.add(name, read_content(content), _to_finding(row, about), row.get("label") or "")
+        results.add(name, read_content(content), to_finding(row, about), row.get("label") or "")
     except JumokError as error:
         results.fail(name, error)
 
 
-def _to_finding(row: Mapping[str, Any], about: Mapping[str, Any]) -> Finding:
+def to_finding(row: Mapping[str, Any], about: Mapping[str, Any]) -> Finding:
     """What was found in an image, as pages show it."""
     keys, scale = Axis.from_dict(about["keys"]), Scale(about["scale"])
     heat = AttentionMap(torch.tensor([row["map"]]).float(), One("image"), keys, (), scale, row["method"])

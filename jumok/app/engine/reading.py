@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,20 +66,25 @@ class Looks:
             about = json.loads(table.schema.metadata[METADATA])
         return Looks(folder, read_key(folder) or {}, table, about)
 
-    def choose(self, where: str | None, most: int) -> tuple[list[int], int]:
+    def choose(self, where: str | None, most: int | None) -> tuple[list[int], int]:
         """Rows for which a query holds, by their numbers: at most so many, drawn by chance, and how many there are.
+
+        With no bound it gives all of them.
 
         The draw depends on nothing but the numbers, and takes memory for those drawn alone.
 
         Raises:
-            JumokError: a query that cannot be read.
+            JumokError: a query that cannot be read, or that no row meets.
         """
         meant = None if where is None else to_expression(where, self.table.schema)
         drawn, count = np.empty(0, np.int64), 0
         for batch in self.table.to_batches(columns=["index"], filter=meant):
             drawn = np.concatenate([drawn, batch.column(0).to_numpy()])
-            drawn = drawn[np.argsort(_shuffle(drawn))[:most]]
+            if most is not None:
+                drawn = drawn[np.argsort(_shuffle(drawn))[:most]]
             count += batch.num_rows
+        if not count:
+            raise JumokError(f"no row of {self.folder} is such that {where}" if where else f"{self.folder} has no rows")
         return sorted(drawn.tolist()), count
 
     def rows(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -89,7 +95,7 @@ class Looks:
             yield from batch.to_pylist()
 
     def inputs(self, numbers: Sequence[int], tell: Callable[[str], None]) -> Iterator[Item]:
-        """Inputs by their numbers, from where they came.
+        """Inputs by their numbers, which rise, from where they came.
 
         Raises:
             JumokError: the source is not there, or has changed.
@@ -99,7 +105,8 @@ class Looks:
         if source.digest != self.key["names of the inputs"]:
             raise JumokError(f"{name} does not hold the inputs any more that {self.folder} was made of: write it again")
         for shard in map(source.shard, range(len(source))):
-            inside = {number - shard.begin for number in numbers if 0 <= number - shard.begin < shard.count}
+            first, last = (bisect_left(numbers, shard.begin + place) for place in (0, shard.count))
+            inside = {number - shard.begin for number in numbers[first:last]}
             if inside:
                 yield from (item for place, item in enumerate(shard.items()) if place in inside)
 

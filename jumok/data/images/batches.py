@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from jumok.data.images.reading import image_size, read_image
+from jumok.data.neighbours import Neighbours
 from jumok.data.sharded_batches import BatchPlan, ShardedBatches, check_options, open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
@@ -169,7 +170,7 @@ class Batches(ShardedBatches[Batch]):
     Args:
         source: the images, such as a `PixelStore`.
         labels: (n,) or (n, classes), one row per image.
-        batch_size, seed, shuffle, drop_last, rank, world_size: as for `ShardedBatches`.
+        batch_size, seed, shuffle, drop_last, rank, world_size, neighbours: as for `BatchPlan`.
     Raises:
         JumokError: arguments that do not fit together.
     """
@@ -185,11 +186,13 @@ class Batches(ShardedBatches[Batch]):
         drop_last: bool,
         rank: int = 0,
         world_size: int = 1,
+        neighbours: Neighbours | None = None,
     ) -> None:
         if not labels.ndim or len(labels) != len(source):
             raise JumokError(f"wanted one label for each of the {len(source)} images, got shape {tuple(labels.shape)}")
         self.source, self.labels = source, labels
-        super().__init__(BatchPlan(len(source), batch_size, seed, shuffle, drop_last, rank, world_size), noun="images")
+        plan = BatchPlan(len(source), batch_size, seed, shuffle, drop_last, rank, world_size, neighbours)
+        super().__init__(plan, noun="images")
 
     def _read(self, indices: Tensor) -> Batch:
         return Batch(self.source.get(indices), self.labels[indices], indices)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
+from jumok.data.packed.members import open_binary
 from jumok.data.sharded_batches import open_pool
 from jumok.errors import JumokError
 from jumok.language import later_count
@@ -40,7 +41,7 @@ def hash_file(path: Path) -> str:
     """The hash of one file, as `hash_files` gives it."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
     try:
-        with path.open("rb") as file:
+        with open_binary(path) as file:
             while block := file.read(BLOCK_BYTES):
                 digest.update(block)
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +30,14 @@ from jumok.data.images.listing import (
 )
 from jumok.data.images.splitting import split_set
 from jumok.data.labels import describe_alike
+from jumok.data.packed.sets import find_packed, read_packed
 from jumok.data.splits import IMAGE_SHARES, SPLITS, Shares, check_shares
 from jumok.data.table_heads import TABLE_SUFFIXES
 from jumok.errors import JumokError, suggest
 
 __all__ = ["FoundImages", "ImageSet", "find_images", "list_images", "scan", "scan_folder", "scan_ready"]
 
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 SPLIT_BY_FOLDER = "folder"
 """What keeps the images of one folder in one part."""
 
@@ -114,6 +117,10 @@ def scan_ready(
         JumokError: as `scan`.
     """
     root = Path(root)
+    _refuse_address(root)
+    if packed := find_packed(root):
+        _refuse_images_folder(root, images)
+        return read_packed(root, packed, split_by=split_by, labels_are=labels_are, need_train=need_train)
     if tables := _find_tables(root):
         return _read_tables(tables, images, split_by, labels_are)
     if root.is_file():
@@ -123,13 +130,27 @@ def scan_ready(
             f"{root} is a folder of classes, which gives each image one class: wanted a table of image,label with "
             f"{'numbers' if labels_are == 'number' else 'any number of labels for each image'}"
         )
-    if images is not None:
-        raise JumokError(
-            f"{root} is a folder of classes, which has its images inside: leave out the folder {images}, or give a "
-            "table with the columns image and label"
-        )
+    _refuse_images_folder(root, images)
     parts = _scan_parts(root, classes_are, need_train=need_train)
     return {part: _group(found, split_by) for part, found in parts.items()}
+
+
+def _refuse_address(root: Path) -> None:
+    """Refuse data elsewhere: a path makes one slash of the two of an address."""
+    if ADDRESS.match(str(root)) and not root.exists():
+        address = str(root).replace(":/", "://", 1)
+        raise JumokError(
+            f"{address} is an address, and training reads files of this machine, again and again: copy it here, or "
+            "mount it"
+        )
+
+
+def _refuse_images_folder(root: Path, images: str | os.PathLike[str] | None) -> None:
+    if images is not None:
+        raise JumokError(
+            f"{root} has its images inside: leave out the folder {images}, or give a table with the columns image and "
+            "label"
+        )
 
 
 @dataclass(frozen=True)

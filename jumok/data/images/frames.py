@@ -11,6 +11,7 @@ from PIL import Image
 
 from jumok.data.images.formats import read_formats
 from jumok.data.images.reading import open_file
+from jumok.data.packed.members import open_binary
 from jumok.data.sharded_batches import open_pool
 from jumok.language import later_count
 from jumok.machine import cores
@@ -34,7 +35,7 @@ def has_frames(path: str | os.PathLike[str]) -> bool:
     """
     try:
         plain = open_file(path)  # refuses a pipe, which might never end
-        with open(path, "rb") as file:  # noqa: PTH123 (a path may be text)
+        with open_binary(path) as file:
             head = file.read(HEAD_BYTES)
         if head.startswith(SINGLE_HEADS) or (head.startswith(PNG_HEAD) and OF_ANIMATED_PNG not in head):
             return False

@@ -21,13 +21,14 @@ class ImageSet:
     Args:
         root: the folder that they lie in; every path begins with it.
         classes: names of the classes or labels in order, in Unicode's composed form (NFC).
-        paths: of the images, sorted by label and then by path.
+        paths: of the images, sorted by label and then by path; where they lie inside files by path alone.
         labels: for each path, by `kind`: the index of its class, a tuple with those of its labels, or its number.
         left_out: how many other files were passed over, by ending (hidden files and system litter not counted).
         masks: the masks that belong to an image, where some do; such files are no images of the set.
         groups: for each path, what it belongs together with; empty where nothing is known of that.
         notes: what the user should know of how the files were read, a line each.
         kind: of the labels: "class", "multi" or "number".
+        packed: whether the images lie inside files, so that they are read best in the order of their paths.
     """
 
     root: Path
@@ -39,6 +40,7 @@ class ImageSet:
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     kind: Kind = "class"
+    packed: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -90,6 +92,10 @@ class ImageSet:
         labels = (tuple(sorted(at[each] for each in held)) for held in self.labels) if self.kind == "multi" else None
         return replace(self, classes=classes, labels=tuple(labels or (at[label] for label in self.labels)))
 
+    def with_notes(self, notes: tuple[str, ...]) -> ImageSet:
+        """The same images, with what the user should know of them."""
+        return replace(self, notes=notes)
+
     def choose(self, indices: Iterable[int]) -> ImageSet:
         """Some of the images, in the set's order, with their masks."""
         order = sorted(indices)
@@ -122,9 +128,10 @@ def join_sets(sets: Sequence[ImageSet]) -> ImageSet:
 
 
 def sort_set(images: ImageSet) -> ImageSet:
-    """The same images sorted by label and then by path."""
+    """The same images sorted by label and then by path; those inside files by path alone."""
     names = images.names
-    order = sorted(range(len(images)), key=lambda index: (images.labels[index], names[index]))
+    packed = images.packed
+    order = sorted(range(len(images)), key=lambda index: (not packed and images.labels[index], names[index]))
     return replace(
         images,
         paths=tuple(images.paths[index] for index in order),

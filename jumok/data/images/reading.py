@@ -9,7 +9,6 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,6 +27,7 @@ from jumok.data.images.deep_colours import (
     to_eight_bits,
 )
 from jumok.data.images.formats import FORMAT_NAMES, explain_unread_bytes, read_formats
+from jumok.data.packed.members import NO_SUCH_FILE, open_binary, open_member
 from jumok.errors import JumokError
 from jumok.machine import Room
 
@@ -191,10 +191,13 @@ def turn_upright(image: Image.Image) -> Image.Image:
 
 
 def open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
-    """What Pillow opens; a pipe or device, which might never end, is refused."""
+    """What Pillow opens, which may lie inside a packed file; a pipe or device, which might never end, is refused."""
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
-    kind = os.stat(source).st_mode  # noqa: PTH116 (a path may be text)
+    try:
+        kind = os.stat(source).st_mode  # noqa: PTH116 (a path may be text)
+    except NO_SUCH_FILE:
+        return open_member(source)
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
         raise JumokError("it is not a plain file but a pipe or device; remove it")
     return os.fspath(source)
@@ -389,5 +392,5 @@ def _explain_unidentified(source: ImageLike) -> str:
 
 
 def _read_head(source: Any) -> bytes:
-    with Path(source).open("rb") as file:
+    with open_binary(source) as file:
         return file.read(32)

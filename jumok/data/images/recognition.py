@@ -17,12 +17,16 @@ COLUMNS = {
 }
 """What each column of a table of labels may be called, the usual name first."""
 OF_QUESTIONS = "question"
+TAR = ".tar"
+"""How files of images end that say of each what is true of it."""
 
 
 def looks_like_labels(paths: Sequence[Path]) -> bool:
-    """Whether data is one table of images and labels, or a folder with such tables for its parts."""
+    """Whether data is one table of images and labels, a tar file, or a folder with such tables for its parts."""
     if len(paths) != 1:
         return False
+    if paths[0].suffix.lower() == TAR:
+        return paths[0].is_file()
     if not paths[0].is_dir():
         return is_label_table(paths[0])
     try:

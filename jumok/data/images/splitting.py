@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from jumok.data.images.image_set import ImageSet
+from jumok.data.images.image_set import ImageSet, sort_set
 from jumok.errors import JumokError
 
 IMAGES_PER_RANGE = 20
@@ -31,6 +31,8 @@ def split_set(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[s
     Raises:
         JumokError: too few images, or groups, to give each part some.
     """
+    packed = whole.packed
+    whole = sort_set(replace(whole, packed=False)) if packed else whole
     total = sum(shares.values())
     shares = {part: share / total for part, share in shares.items()}
     deal = _deal_groups if whole.groups else _deal_labels if whole.kind == "multi" else _deal_images
@@ -42,6 +44,8 @@ def split_set(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[s
                 f"images are for {part}, by a folder {part}/ or a column split of their table"
             )
     parts = {part: whole.choose(chosen[part]) for part in shares}
+    if packed:
+        parts = {part: sort_set(replace(images, packed=True)) for part, images in parts.items()}
     return {
         part: images if part == "train" else replace(images, left_out={}, notes=()) for part, images in parts.items()
     }

@@ -22,7 +22,8 @@ from jumok.data.images.frames import has_frames
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
-from jumok.data.images.reading import holding_image
+from jumok.data.images.reading import holding_image, open_file
+from jumok.data.packed.members import open_binary
 from jumok.data.sharded_batches import open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
@@ -233,7 +234,7 @@ def _look(path: Path, part: str, label: Any) -> Facts:
 
 def _describe_kind(path: Path) -> tuple[str, str]:
     """Format and kind of pixels, from the head of a file that can be read."""
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=read_formats()) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(open_file(path), formats=read_formats()) as image:
         form, mode, alpha = image.format or "", image.mode, image.has_transparency_data
     if mode.startswith("I"):
         return form, "grey, 16 bits"
@@ -243,6 +244,6 @@ def _describe_kind(path: Path) -> tuple[str, str]:
 
 
 def _is_deep_colour(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         head = file.read(PNG_COLOUR_AT + 1)
     return len(head) > PNG_COLOUR_AT and head[PNG_DEPTH_AT] == 16 and head[PNG_COLOUR_AT] in COLOUR_KINDS

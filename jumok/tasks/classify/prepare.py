@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from jumok.data.images.batches import Batches, PixelStore, Source
 from jumok.data.images.contents import describe_contradictions, describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
 from jumok.data.images.frames import describe_frames
+from jumok.data.packed.blocks import find_neighbours
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.classify.evaluation import read_batches
@@ -23,7 +25,7 @@ from jumok.tasks.classify.hashing import hash_parts
 from jumok.tasks.classify.kinds import KINDS, AnswerKind, kind_of
 from jumok.tasks.classify.kinds.kind import read_all
 from jumok.tasks.classify.look_alikes import describe_look_alikes
-from jumok.tasks.classify.own_training import OwnLoss
+from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.recipe import (
     Repeated,
     balance_order,
@@ -191,6 +193,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
 def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -> None:
     """Refuse options that a system does not take, and labels that it cannot learn."""
     options = system_options(settings.system, settings.options, len(images.classes), size)
+    if settings.training.strategy == "fsdp":
+        _check_sharded(settings, options)
     if KINDS[images.kind].of_systems_with_own_loss:
         return
     if isinstance(systems.build(settings.system, configure_system(settings.system, options)), OwnLoss):
@@ -198,6 +202,22 @@ def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -
             f"{settings.system} is trained in a way of its own, to tell the one class of each image, and each of these "
             f"has {images.each_has}: choose another --system"
         )
+
+
+def _check_sharded(settings: Settings, options: Mapping[str, Any]) -> None:
+    """Refuse what is not computed by calling the model as a whole, as weights of which each process holds a part need.
+
+    Raises:
+        JumokError: a system that is trained in a way of its own, or a part of the weights that is not to learn.
+    """
+    if settings.training.freeze != "none" or settings.training.lora is not None:
+        raise JumokError("--strategy fsdp trains all weights: leave --freeze and --lora out")
+    if settings.system in systems.SYSTEMS:
+        model = systems.build(settings.system, configure_system(settings.system, dict(options)))
+        if isinstance(model, OwnLoss | OwnFigures):
+            raise JumokError(
+                f"{settings.system} is trained in a way of its own, which --strategy fsdp does not know: use ddp"
+            )
 
 
 def _remark_begun(config: RunConfig) -> list[str]:
@@ -366,13 +386,16 @@ def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: Source, val:
         JumokError: the batch size does not divide among the processes.
     """
     world = World.found()
-    share = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
+    share: dict[str, Any] = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
     labels = {part: kind_of(config).encode(sets[part].labels) for part in ("train", "val")}
     source = train
+    near = find_neighbours(sets["train"].paths) if sets["train"].packed else None
     if config.training.balance == "sampler":
         order = balance_order(labels["train"])
         source, labels["train"] = Repeated(train, order), labels["train"][order]
+        near = None if near is None else near.choose(order)
+    seed = config.training.seed
     return (
-        Batches(source, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
+        Batches(source, labels["train"], seed=seed, shuffle=True, drop_last=True, neighbours=near, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )

@@ -20,7 +20,8 @@ class ImageData(ImageSettings):
 
     images: str | None = Field(
         default=None,
-        description="Folder of class folders, or of train/ val/ test/ with class folders, or a table of image,label.",
+        description="Folder of class folders, or of train/ val/ test/ with class folders, a table of image,label, or "
+        ".parquet or .tar files with images.",
     )
     image_folder: str | None = Field(
         default=None, description="Folder that the names in a table of labels refer to; default: the table's own."

@@ -22,6 +22,7 @@ from jumok.tasks.running.checkpoint import CHECKPOINTS, LAST, write_tensors
 from jumok.tasks.running.ending_signals import Signals
 from jumok.tasks.running.figures import Row
 from jumok.tasks.running.ledger import Ledger
+from jumok.tasks.running.sharded_weights import are_finite, gather
 from jumok.tasks.running.training_module import TrainingModule, need_module
 from jumok.wording import write_count
 
@@ -163,7 +164,7 @@ class Keeper(Checkpoint):
 
     def _collect_weights(self, module: LightningModule) -> dict[str, Tensor]:
         """The model's weights, averaged where the run averages, under the model's own names."""
-        state = self._averaging.weights() if self._averaging else module.state_dict()
+        state = self._averaging.weights() if self._averaging else gather(module.state_dict())
         return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
 
     def _save(self, trainer: Trainer, module: LightningModule) -> None:
@@ -210,7 +211,7 @@ def _make_interrupted(signum: int, step: int) -> Interrupted:
 
 
 def _check_finite(module: LightningModule, step: int) -> None:
-    if not all(bool(torch.isfinite(value).all()) for value in module.parameters()):
+    if not are_finite(module):
         raise JumokError(
             f"the weights are NaN or infinite at step {step}: training stopped, checkpoints of earlier steps are kept; "
             "try a lower --lr, a smaller --clip or --precision 32"

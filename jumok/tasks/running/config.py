@@ -110,6 +110,10 @@ class Training(Strict):
     device: str = Field(default="auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, cuda:N or mps.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Random seed for weights, data order, noise and split.")
     threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads; default: all available.")
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="With several processes: ddp, each holds all weights, or fsdp, each holds a part of them.",
+    )
     checkpoint_every: int | None = Field(
         default=None, ge=1, description="Steps between checkpoints; default: as often as costs under 1% of the time."
     )

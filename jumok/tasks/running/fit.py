@@ -97,7 +97,9 @@ def fit(
         planned = settings.steps_per_epoch is not None
         often = {"every": settings.checkpoint_every, "patience": settings.patience}
         keeper = Keeper(folder, ledger, averaging, signals, **often, planned=planned)
-        callbacks = [*([averaging] if averaging else []), ledger, *watchers, kernels, keeper]
+        # beside what fsdp sends between steps, gloo never ends the broadcast that shares the choice (torch 2.13)
+        noting = [kernels] if settings.strategy == "ddp" else []
+        callbacks = [*([averaging] if averaging else []), ledger, *watchers, *noting, keeper]
         trainer = _make_trainer(folder, settings, callbacks)
         feed = Feed(train, lambda: trainer.global_step, clock, settings.steps_per_epoch or len(train))
         with _plain_errors(keeper, last):
@@ -147,7 +149,8 @@ def _make_trainer(folder: Path, settings: Training, callbacks: list[Callback]) -
         accelerator=accelerator,
         devices=devices,
         num_nodes=world.size // world.here,
-        strategy=SharedTraining(accelerator) if world.size > 1 else "auto",
+        strategy=_choose_strategy(settings, accelerator) if world.size > 1 else "auto",
+        inference_mode=settings.strategy == "ddp",
         precision=PRECISIONS[settings.precision],
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
@@ -161,6 +164,14 @@ def _make_trainer(folder: Path, settings: Training, callbacks: list[Callback]) -
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+
+
+def _choose_strategy(settings: Training, accelerator: str) -> SharedTraining:
+    if settings.strategy == "ddp":
+        return SharedTraining(accelerator)
+    from jumok.tasks.running.sharded_weights import ShardedTraining
+
+    return ShardedTraining(accelerator)
 
 
 class SafetensorsIO(CheckpointIO):
@@ -186,8 +197,25 @@ def check_machine(settings: Training) -> None:
         JumokError: no such device, or one that does not have the precision.
     """
     accelerator, _ = accelerator_of(settings.device, World.found())
+    if settings.strategy == "fsdp":
+        check_sharded(settings)
     if settings.precision == "16" and accelerator == "cpu":
         raise JumokError("precision 16 needs a GPU, and this run is on the CPU: use --precision bf16 or 32")
+
+
+def check_sharded(settings: Training) -> None:
+    """Refuse what cannot be done with weights of which each process holds a part.
+
+    Raises:
+        JumokError: there is one process, or an average of the weights was asked for.
+    """
+    if World.found().size == 1:
+        raise JumokError(
+            "--strategy fsdp shares the weights out among processes, and there is one: start several by torchrun "
+            "--nproc-per-node N -m jumok train, or leave it out"
+        )
+    if settings.ema and "ema" in settings.model_fields_set:
+        raise JumokError("--strategy fsdp keeps no average of the weights: leave --ema out, or give --ema 0")
 
 
 @contextmanager

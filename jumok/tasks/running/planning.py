@@ -254,6 +254,11 @@ def _go_round(batches: Batches, steps: int) -> Iterator[Any]:
 
 
 def _average(prepared: P) -> P:
-    """Average the weights over a share of the steps, so that short runs do not keep their beginning."""
+    """Average the weights over a share of the steps, so that short runs do not keep their beginning.
+
+    Weights of which each process holds a part are not averaged.
+    """
+    if prepared.training.strategy == "fsdp":
+        return prepared.with_training(ema=0.0)
     steps = prepared.training.epochs * prepared.steps_per_epoch
     return prepared.with_training(ema=round(1 - 1 / max(AVERAGED_SHARE * steps, 10.0), 6))

@@ -333,7 +333,7 @@ def test_a_folder_of_images_for_a_table_is_refused_beside_class_folders(tmp_path
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / "photos" / name / "0.png")
-    with pytest.raises(JumokError, match="is a folder of classes, which has its images inside"):
+    with pytest.raises(JumokError, match="photos has its images inside: leave out the folder"):
         scan(tmp_path / "photos", images=tmp_path)
 
 
