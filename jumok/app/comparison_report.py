@@ -203,7 +203,8 @@ class ComparisonReport(ABC, Generic[T]):
                 found = self.measure(system, plan, tell)
         except JumokError as error:
             return str(error)
-        return found or f"{format_duration(plan.seconds)} were too short for {FEWEST} {later(self.results[0].unit)}"
+        given = format_duration(plan.seconds or 0)  # only with an end can there be too little time
+        return found or f"{given} were too short for {FEWEST} {later(self.results[0].unit)}"
 
     def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""

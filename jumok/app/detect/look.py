@@ -157,8 +157,14 @@ def _compare(inside: float, area: float) -> str:
     )
 
 
+def _say_place(top: int, left: int, bottom: int, right: int) -> str:
+    """Where a box lies, in pixels."""
+    sides = {"top": top, "bottom": bottom, "left": left, "right": right}
+    return translate("rows {top} to {bottom}, columns {left} to {right}", **sides)
+
+
 def _tell(boxes: Sequence[NamedBox]) -> str:
     """A line for the terminal."""
-    told = ", ".join(f"{box.name} at {' '.join(map(str, box.edges))}" for box in boxes[:MOST_TOLD])
+    told = "; ".join(f"{box.name} at {_say_place(*box.edges)}" for box in boxes[:MOST_TOLD])
     more = f", and {len(boxes) - MOST_TOLD} more" if len(boxes) > MOST_TOLD else ""
     return f"{write_count(len(boxes), 'box', 'boxes')}: {told}{more}"

@@ -153,6 +153,7 @@ class ComparisonPage:
             heads="".join(map(_head, self.models, self._methods)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
+            models="" if self.words is QUESTIONS else f'style="--models: {len(self.models)}"',
             made=escape(name_program()),
         )
         write_atomically(Path(path), text)
@@ -229,7 +230,7 @@ def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
 
     values = _lay_heat(attention, height, width).clip(min=0)
     top = find_colour_end(float(values.max()), float(values.mean()), len(attention.keys)).value
-    share = values / top if top > 0 else values
+    share = np.asarray(values / top if top > 0 else values, dtype=np.float32)
     rgba = matplotlib.colormaps[SEQUENTIAL](share)
     rgba[..., 3] = find_opacity(share) * (OUTLINED if isinstance(attention.keys, Glimpses | Sampled) else 1)
     return Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA")
