@@ -153,7 +153,7 @@ class ComparisonPage:
             heads="".join(map(_head, self.models, self._methods)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
-            models="" if self.words is QUESTIONS else f'style="--models: {len(self.models)}"',
+            own_style="" if self.words is QUESTIONS else f".grid {{ --models: {len(self.models)}; }}",
             made=escape(name_program()),
         )
         write_atomically(Path(path), text)
