@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from jumok.app.faithful import OF_PLACES
 from jumok.app.measuring import FEWEST, Plan, Tell
 from jumok.app.session import Session, write_report
+from jumok.durations import format_duration, parse_duration
 from jumok.errors import JumokError
 from jumok.language import join_later, later, translate
 from jumok.wording import write_count
@@ -202,7 +203,8 @@ class ComparisonReport(ABC, Generic[T]):
                 found = self.measure(system, plan, tell)
         except JumokError as error:
             return str(error)
-        return found or f"{plan.seconds:.0f} s were too short for {FEWEST} {later(self.results[0].unit)}"
+        given = format_duration(plan.seconds or 0)  # only with an end can there be too little time
+        return found or f"{given} were too short for {FEWEST} {later(self.results[0].unit)}"
 
     def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""
@@ -295,7 +297,7 @@ class ComparisonReport(ABC, Generic[T]):
         lead = translate(
             "{data}; each system was trained for {budget} with the same settings, and judged on {count} test {unit}.",
             data=self.lead(),
-            budget=budget,
+            budget=format_duration(parse_duration(budget, "--budget")),
             count=f"{self.results[0].tested:,}",
             unit=translate(self.results[0].unit),
         )

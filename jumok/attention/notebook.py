@@ -17,8 +17,8 @@ MOST_LABELS = 24
 """Up to so many rows or columns are named."""
 CELL, LETTER, LONGEST = 14, 6.2, 16
 """Sides of a cell and about the width of a letter, in pixels; letters of a label."""
-BLUE, RED = (40, 60, 190), (176, 68, 10)
-"""The strongest colours, of weights above and below 0."""
+BROWN, BLUE = (176, 68, 10), (43, 92, 138)
+"""The strongest colours, of weights above and below 0, as on pages."""
 
 
 def build_picture(
@@ -36,10 +36,10 @@ def build_picture(
     grid = grid[:MOST_CELLS, :MOST_CELLS]
     top, mean = float(grid.abs().max()), float(grid.mean())
     end = top if signed else find_colour_end(top, mean, grid.numel()).value
-    low = f"blue \N{MINUS SIGN}{end:.3g}, white 0, brown {end:.3g}" if signed else f"white 0, blue {end:.3g}"
+    low = f"blue \N{MINUS SIGN}{end:.3g}, white 0, brown {end:.3g}" if signed else f"white 0, brown {end:.3g}"
     cut = "" if grid.shape == whole else f" The first {grid.shape[0]} x {grid.shape[1]} of {whole[0]} x {whole[1]}."
     said = html.escape(f"{words} Colours: {low}.{cut}")
-    svg = _draw(grid, end or 1.0, _name(rows, len(grid)), _name(columns, grid.shape[1]), signed=signed)
+    svg = _draw(grid, end or 1.0, _name(rows, len(grid)), _name(columns, grid.shape[1]))
     return f'<div style="font:12px sans-serif"><div style="margin-bottom:4px">{said}</div>{svg}</div>'
 
 
@@ -51,13 +51,13 @@ def _name(labels: Sequence[str], count: int) -> list[str]:
     return [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" for label in named]
 
 
-def _draw(grid: Tensor, end: float, rows: list[str], columns: list[str], *, signed: bool) -> str:
+def _draw(grid: Tensor, end: float, rows: list[str], columns: list[str]) -> str:
     left = LETTER * max(map(len, rows), default=0) + (6 if rows else 0)
     top = 0.75 * LETTER * max(map(len, columns), default=0) + (12 if columns else 0)
     width, height = left + CELL * grid.shape[1] + (40 if columns else 0), top + CELL * grid.shape[0]
     parts = [
         f'<rect x="{left + CELL * column:.0f}" y="{top + CELL * row:.0f}" width="{CELL}" height="{CELL}" '
-        f'fill="{_colour(value / end, signed)}"><title>{value:.4g}</title></rect>'
+        f'fill="{_colour(value / end)}"><title>{value:.4g}</title></rect>'
         for row, values in enumerate(grid.tolist())
         for column, value in enumerate(values)
     ]
@@ -75,7 +75,7 @@ def _draw(grid: Tensor, end: float, rows: list[str], columns: list[str], *, sign
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{"".join(parts)}</svg>'
 
 
-def _colour(share: float, signed: bool) -> str:
-    full = RED if signed and share > 0 else BLUE
+def _colour(share: float) -> str:
+    full = BLUE if share < 0 else BROWN
     depth = min(abs(share), 1.0)
     return "#" + "".join(f"{round(255 - depth * (255 - channel)):02x}" for channel in full)

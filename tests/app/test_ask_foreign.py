@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import make, make_florence2
+from vision_language import TEMPLATE, make, make_florence2
 from watched_models import eager
 
 from jumok.app.cli import main
 from jumok.attention import AttentionMap, Patches, Regions
+from jumok.tasks.answer.foreign import asking
 from jumok.tasks.answer.foreign.asking import open_asker
 
 pytest.importorskip("transformers")
@@ -321,10 +322,26 @@ def test_relevance_is_that_of_a_pass_over_prompt_and_answer(models):
     torch.testing.assert_close(relevance[0], row.sum() - row[places].sum() - 1, rtol=1e-3, atol=1e-5)
 
 
-def test_methods_that_do_not_explain_words_are_named(models, capsys):
+def test_methods_that_do_not_explain_words_are_named(models, capsys, monkeypatch):
     assert "words of an answer are explained by chefer" in fail(
         capsys, models["llava"], "what ?", "--method", "rollout"
     )
+    monkeypatch.setattr(asking, "open_asker", lambda *_: pytest.fail("the model was opened first"))
+    assert "words of an answer are explained by chefer" in fail(capsys, models["llava"], "what ?", "--method", "lrp")
+
+
+def test_a_chat_template_that_lies_with_the_tokenizer_alone_is_used(models, tmp_path):
+    folder = copy_changed(
+        models["llava"],
+        tmp_path / "m",
+        "tokenizer_config.json",
+        lambda values: values.update(chat_template=TEMPLATE.replace("IMAGE", "<image>")),
+    )
+    (folder / "chat_template.jinja").unlink()
+    processor = open_asker(f"hf:{folder}", "cpu").processor
+    processor.whole.chat_template = None
+    assert processor.has_template
+    assert processor.write_prompt("what ?") == "user : <image> what ? assistant : "
 
 
 def test_settings_for_sampling_are_told(models, tmp_path, capsys):

@@ -37,6 +37,11 @@ def test_each_box_has_a_row_a_picture_and_a_map(look, tmp_path):
     said = look("--json")
     assert said.status == 0, said.err
     found = json.loads(said.out)
+    box = found["images"][0]
+    place = {name: box[name] for name in ("top", "bottom", "left", "right")}
+    told = look().out, look("--language", "ko").out
+    assert " at rows {top} to {bottom} and columns {left} to {right}".format(**place) in told[0]
+    assert ": 행 {top}~{bottom}·열 {left}~{right}".format(**place) in told[1]
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
     assert [row["box"] for row in rows] == [str(each["box"]) for each in found["images"]]
     assert len(rows) == len(found["images"]) >= 3

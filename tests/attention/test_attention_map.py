@@ -159,7 +159,7 @@ def test_a_notebook_says_in_words_what_it_shows():
     even = AttentionMap(torch.full((1, 17), 1 / 17), One("cls"), Patches(4, 4, ("cls",)), source="rollout(cls)")
     shown = even._repr_html_()
     assert "cls → 4 x 4 patches and cls: weights, the sum over each row is 1. rollout(cls)." in shown
-    assert "white 0, blue 0.118" in shown, "twice the mean: nothing stands out"
+    assert "white 0, brown 0.118" in shown, "twice the mean: nothing stands out"
     scores = AttentionMap(torch.tensor([[-1.0, 2.0]]), One("y"), Features(("a", " ")), (), Scale.SCORE, "mi", "nats")
     assert "2 features: scores of any sign in nats" in scores._repr_html_()
     assert "blue −2, white 0, brown 2" in scores._repr_html_()

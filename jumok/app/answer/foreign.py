@@ -127,7 +127,9 @@ def ask_foreign(
     """
     from jumok.data.images.reading import open_image
     from jumok.tasks.answer.foreign.asking import open_asker
+    from jumok.tasks.answer.foreign.explaining import check_method
 
+    check_method(method)
     photos = [open_image(image) for image in images]
     asker = open_asker(model, session.device)
     found = [asker.ask(photos, question, most, method) for question in questions]

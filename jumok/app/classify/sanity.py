@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jumok.app.measuring import INTERRUPTED
+from jumok.durations import format_duration
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _count_affordable(explainer: _Explainer, images: _Images, plan: SanityPlan, 
     least = min(LEAST, len(images.pixels))
     each = explainer.time(images) * plan.count_makings(len(list_layers(explainer.model.model)))
     if (affordable := int(seconds / each)) < least:
-        raise JumokError(f"{least} images would take about {least * each:.0f} s: give more --time")
+        raise JumokError(f"{least} images would take about {format_duration(least * each)}: give more --time")
     return min(affordable, len(images.pixels))
 
 

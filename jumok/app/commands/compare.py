@@ -19,7 +19,7 @@ from jumok.app.task_settings import (
     settings_panels,
     split_off_word,
 )
-from jumok.durations import parse_duration
+from jumok.durations import format_duration, parse_duration
 from jumok.errors import JumokError
 from jumok.machine import device_name, keep_freed, set_threads
 from jumok.tasks import TASKS, Task
@@ -164,7 +164,8 @@ def _enter(comparison: Comparison[Any], names: Sequence[str], session: Session) 
             continue
         results.append(result)
         session.say(
-            f"{name}: {result.accuracy:.1%} of {result.tested:,} test {result.unit} after {result.seconds:.0f} s"
+            f"{name}: {result.accuracy:.1%} of {result.tested:,} test {result.unit} "
+            f"after {format_duration(result.seconds)}"
         )
     if not results:
         raise JumokError(f"no system could be trained: {next(iter(errors.values()))}")

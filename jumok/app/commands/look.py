@@ -47,7 +47,7 @@ def command(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME (default: none, saliency without a model).",
+            help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME. Without one: saliency maps, which need no model.",
             show_default=False,
         ),
     ] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jumok.app.demo import images_tour
 from jumok.app.demo.figures import read_json, show_best
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.durations import format_duration, parse_duration
 from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
@@ -49,7 +50,7 @@ class ComparisonTour(Tour):
                     "{count} systems, one for each mechanism, {budget} of training each: what each classified "
                     "correctly, what it cost, and where each looked in the same images.",
                     count=len(found["systems"]),
-                    budget=found["budget"],
+                    budget=format_duration(parse_duration(found["budget"], "--budget")),
                 ),
                 done.command,
                 [show_best(found["systems"])],

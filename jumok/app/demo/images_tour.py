@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.app.demo.figures import read_json, show_faithfulness, show_pointing, show_share
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.durations import format_duration
 from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
@@ -94,7 +95,7 @@ class ImagesTour(Tour):
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"
         links = [(run / "card.md", translate("the run's card")), (run / "metrics.csv", translate("metrics per epoch"))]
-        text = translate("{count} images, {seconds} s.", count=f"{COUNTS['train']:,}", seconds=f"{done.seconds:.0f}")
+        text = translate("{count} images, {time}.", count=f"{COUNTS['train']:,}", time=format_duration(done.seconds))
         return [Section(translate("Train"), text, done.command, links=links)]
 
     def _say_accuracy(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jumok.app.demo.tour import Done, Tour
+from jumok.durations import format_duration
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.language import later, translate
@@ -72,7 +73,7 @@ class Demo:
             self._run(command, words)
             self.done[tour.name][step.name] = Done(command, time.perf_counter() - started)
             self._write_steps()
-            self.tell(f"      {self.done[tour.name][step.name].seconds:.0f} s; {step.say()}")
+            self.tell(f"      {format_duration(self.done[tour.name][step.name].seconds)}; {step.say()}")
         self._write_page()
 
     def _run(self, command: str, words: Sequence[str]) -> None:
@@ -106,7 +107,7 @@ class Demo:
         taken = [tour for tour in self.tours if tour.name in self.done]
         lead = " ".join(translate(tour.lead) for tour in taken)
         seconds = sum(done.seconds for steps in self.done.values() for done in steps.values())
-        lead += " " + translate("The steps below took {seconds} s.", seconds=f"{seconds:.0f}") if seconds else ""
+        lead += " " + translate("The steps below took {time}.", time=format_duration(seconds)) if seconds else ""
         sections = [section for tour in taken for section in self._sections(tour)]
         write_report(self.page, translate(TITLE), lead, sections, waiting)
 

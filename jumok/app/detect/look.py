@@ -12,7 +12,7 @@ from jumok.app.look_request import LookRequest
 from jumok.app.options import refuse
 from jumok.app.session import Session
 from jumok.errors import JumokError
-from jumok.language import translate
+from jumok.language import translate, translate_count
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -157,8 +157,15 @@ def _compare(inside: float, area: float) -> str:
     )
 
 
+def _say_place(box: NamedBox) -> str:
+    """A box and where it lies, in pixels."""
+    sides = dict(zip(("top", "left", "bottom", "right"), box.edges, strict=True))
+    return translate("{name} at rows {top} to {bottom} and columns {left} to {right}", name=box.name, **sides)
+
+
 def _tell(boxes: Sequence[NamedBox]) -> str:
     """A line for the terminal."""
-    told = ", ".join(f"{box.name} at {' '.join(map(str, box.edges))}" for box in boxes[:MOST_TOLD])
-    more = f", and {len(boxes) - MOST_TOLD} more" if len(boxes) > MOST_TOLD else ""
-    return f"{write_count(len(boxes), 'box', 'boxes')}: {told}{more}"
+    told = ", ".join(map(_say_place, boxes[:MOST_TOLD]))
+    if len(boxes) > MOST_TOLD:
+        told += translate(", and {count} more", count=len(boxes) - MOST_TOLD)
+    return translate_count(len(boxes), "{count} box: {told}", "{count} boxes: {told}", told=told)

@@ -137,13 +137,22 @@ def fix_length(prepared: P, speed: Speed, left: float, total: float, *, told: bo
     passes = epochs * steps / prepared.pass_steps
     planned = prepared.with_training(epochs=epochs, steps_per_epoch=steps)
     why = "as asked" if told else "chosen by the amount of data; --time changes it"
-    gone = f"; loading, reading and trials took {format_duration(spent)} of it" if spent >= 1 else ""
     count = write_count(epochs * steps, "step")
+    seen = "1 pass" if f"{passes:.3g}" == "1" else f"{passes:.3g} passes"
     planned = planned.remark(
-        f"time: {format_duration(total)} ({why}), so {count} of {1000 * speed.step:.0f} ms, {passes:.3g} passes over "
-        f"the training data{gone}"
+        f"time: {format_duration(total)} ({why}), so {count} of {1000 * speed.step:.0f} ms, {seen} over "
+        f"the training data{_tell_spent(spent, total)}"
     )
     return planned if epochs * steps >= FEW_STEPS else planned.remark(_warn_of_few(epochs * steps, speed, spent))
+
+
+def _tell_spent(spent: float, total: float) -> str:
+    """What went before the first step; on a busy machine it can be more than there was."""
+    if spent < 1:
+        return ""
+    if spent < total:
+        return f"; loading, reading and trials took {format_duration(spent)} of it"
+    return f"; loading, reading and trials alone took {format_duration(spent)}, so training ends later than asked"
 
 
 def _warn_of_few(steps: int, speed: Speed, spent: float) -> str:

@@ -23,7 +23,7 @@ from jumok.language import later, translate
 from jumok.views.pages.comparison_table import Column, Measure, escape, write_table
 from jumok.views.pages.html_file import fill_page, make_encodable, mark_language, name_program
 from jumok.views.palette import SEQUENTIAL
-from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
+from jumok.views.raster import ImageLike, as_pillow, find_cells, find_opacity, fit
 
 __all__ = ["IMAGES", "QUESTIONS", "Cell", "Column", "ComparisonPage", "Measure", "PageWords", "heat_layer"]
 
@@ -32,8 +32,8 @@ SMALLEST_PICTURE, LARGEST_PICTURE = 160, 240
 JPEG_QUALITY = 88
 SIGNS = {True: "✓", False: "✗"}
 """Of right and wrong, which must not be told by colour alone."""
-FAINT_OPACITY = 0.4
-"""Opacity of what has an outline that says more."""
+OUTLINED = 0.4
+"""Share of the opacity that is left to what has an outline, which says more."""
 TRUE_OUTLINE_RGB = (0x2F, 0xD0, 0xFF)
 """Colour of the true place's outline."""
 
@@ -96,6 +96,7 @@ class ComparisonPage:
         self.title, self.lead, self.headings, self.columns, self.words = title, lead, headings, columns, words
         self._rows: list[str] = []
         self._methods: list[list[str]] = [[] for _ in self.models]
+        self._signed = False  # whether any map goes below 0
 
     @property
     def models(self) -> list[Column]:
@@ -122,6 +123,7 @@ class ComparisonPage:
         for methods, cell in zip(self._methods, found, strict=True):
             if cell.heat is not None and cell.method and cell.method not in methods:
                 methods.append(cell.method)
+        self._signed |= any(cell.heat is not None and bool((cell.heat.weights < 0).any()) for cell in found)
         photo = fit(as_pillow(image), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
         ratio = photo.width / photo.height
         outline = "" if mask is None else f'<img class="truth" alt="" src="{_uri(_outline(mask, photo.size), "PNG")}">'
@@ -147,9 +149,11 @@ class ComparisonPage:
             rows_are=escape(translate(self.words.rows)),
             right=escape(translate(self.words.right)),
             wrong=escape(translate(self.words.wrong)),
+            below=f". {escape(translate('Weights below 0 are not shown.'))}" if self._signed else "",
             heads="".join(map(_head, self.models, self._methods)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
+            own_style="" if self.words is QUESTIONS else f".grid {{ --models: {len(self.models)}; }}",
             made=escape(name_program()),
         )
         write_atomically(Path(path), text)
@@ -216,8 +220,8 @@ def _lay_over(heat: AttentionMap, width: int, height: int) -> str:
 def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
     """The heat of one row over an image, smoothed; where there is none, nothing covers the image.
 
-    Colours and opacity are linear in the weight, from 0 to the largest, of a nearly even map to twice its mean; weights
-    below 0 count as 0.
+    Colours are linear in the weight, from 0 to the largest, of a nearly even map to twice its mean; opacity is that of
+    every picture. Weights below 0 count as 0.
 
     Returns:
         RGBA, of that size.
@@ -226,11 +230,9 @@ def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
 
     values = _lay_heat(attention, height, width).clip(min=0)
     top = find_colour_end(float(values.max()), float(values.mean()), len(attention.keys)).value
-    share = values / top if top > 0 else values
-    rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
-    rgba[..., 3] = (FAINT_OPACITY if isinstance(attention.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(
-        0.8
-    )
+    share = np.asarray(values / top if top > 0 else values, dtype=np.float32)
+    rgba = matplotlib.colormaps[SEQUENTIAL](share)
+    rgba[..., 3] = find_opacity(share) * (OUTLINED if isinstance(attention.keys, Glimpses | Sampled) else 1)
     return Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from jumok.attention import AttentionMap, Patches
+from jumok.attention import AttentionMap, Patches, Pixels
 from jumok.errors import JumokError
 from jumok.language import translate
 from jumok.views.pages.drawn_page import DrawnPage
@@ -247,7 +247,7 @@ def _pack_summary(summary: AttentionMap, image: Image.Image) -> tuple[PackedMap,
     coarse = pack(pool(laid, COARSE_GRID)) if max(find_cells(laid.keys) or (0,)) > COARSE_GRID else fine
     if not isinstance(summary.keys, Patches):
         for packed in (coarse, fine):
-            packed.about["keys"]["noun"] = "place"
+            packed.about["keys"] |= {"noun": "place", "pixels": isinstance(summary.keys, Pixels)}
             count_pixels(packed, summary.keys, image)
     return coarse, fine
 

@@ -32,9 +32,9 @@ const Paint = (palette) => {
   /* Draws the patches of a row of weights (keys), with `limit` as the end of the colours. Over an image, single pixels
      could not be seen: they are blurred, and the colours end at the largest of that, which is returned; else null. */
   function heat(canvas, about, row, limit, strength) {
-    const { rows, columns, special, noun } = about.keys;
+    const { rows, columns, special, pixels } = about.keys;
     const places = row.subarray(special.length);
-    const grain = noun === "place" && strength !== null ? blur(places, rows, columns) : null;
+    const grain = pixels && strength !== null ? blur(places, rows, columns) : null;
     const end = grain && 2 * largest(grain) < largest(places) ? largest(grain) : null;
     const top = end ?? limit;
     paint(canvas, (end === null ? places : grain).map((weight) => (top ? weight / top : 0)), rows, columns, about.zero > 0, strength);

@@ -84,7 +84,7 @@
       pinned: Boolean(state.pinned), lines: drawn.lines, top: drawn.top,
       row: word ? partners(sheet, word).map(({ weight }) => weight) : null,
     };
-    say("scaled", scaledWords(drawn.top));
+    say("scaled", scaledWords(drawn));
     drawReadout(word);
   }
 
@@ -133,8 +133,10 @@
     return `${more} ${whole}`.trim();
   }
 
-  function scaledWords(top) {
+  function scaledWords({ top, even }) {
     const largest = { weight: number(top) };
+    const sides = wanted() === "matrix" ? translate("Who reads stands on the left, what is read above.") : "";
+    const pale = even && !view.byRow ? [sides, translate("These weights are nearly even: the strongest shade stands for twice their mean, {weight}.", largest)].filter(Boolean).join(" ") : "";
     const what = {
       lines: translate("A line's thickness and opacity grow linearly from 0 to the largest, {weight}.", largest),
       text: translate("Shades grow linearly from 0 to the largest, {weight}.", largest),
@@ -143,7 +145,7 @@
         : translate("Who reads stands on the left, what is read above. Opacity grows with the square root of the weight, from 0 to the largest, {weight}.", largest),
     }[wanted()];
     const joined = view.joined > 1 ? translate("A pixel stands for {count} × {count} weights and shows the largest.", { count: view.joined }) : "";
-    return [what, joined, scores() ? translate("Blue: below 0, which made the two less alike.") : ""].filter(Boolean).join(" ");
+    return [pale || what, joined, scores() ? translate("Blue: below 0, which made the two less alike.") : ""].filter(Boolean).join(" ");
   }
 
   // -- choosing what is shown -------------------------------------------------------------------

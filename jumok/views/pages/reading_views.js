@@ -7,6 +7,7 @@ const ReadingViews = (() => {
   const THICKEST = 8; // pixels of the strongest line
   const MOST_LINES = 1500; // beyond it only the strongest are drawn
   const FAINT = 0.01; // share of the strongest below which nothing is drawn
+  const FEW = 16, EVEN = 2; // of nearly even maps, as colour_range.py has them
   const LABELLED = 64; // tokens a side of a matrix that are written beside it
   const WIDEST = 760; // pixels of a matrix
   const OTHER = { query: "key", key: "query" };
@@ -32,13 +33,20 @@ const ReadingViews = (() => {
     return found.reduce((top, each) => (Math.abs(each.weight) > Math.abs(top?.weight ?? 0) ? each : top), found[0]);
   }
 
-  /* Where strengths end: at the largest weight that is shown, of the asked token or of all. */
-  function limit(sheet, word) {
-    if (word) return partners(sheet, word).reduce((top, { side, index, weight }) => (isAside(sheet, side, index) ? top : Math.max(top, Math.abs(weight))), 0) || 1;
-    let top = 0;
+  /* Where strengths end: at the largest weight that is shown, of the asked token or of all; where all prefer nothing,
+     beyond it, so that none looks strong. */
+  function end(sheet, word) {
+    if (word) return { top: partners(sheet, word).reduce((top, { side, index, weight }) => (isAside(sheet, side, index) ? top : Math.max(top, Math.abs(weight))), 0) || 1, even: false };
+    let [top, sum, count] = [0, 0, 0];
     const { weights, keys, set } = sheet;
-    for (let at = 0; at < weights.length; at++) if (!set.has(at % keys.length)) top = Math.max(top, Math.abs(weights[at]));
-    return top || 1;
+    for (let at = 0; at < weights.length; at++) {
+      if (set.has(at % keys.length)) continue;
+      top = Math.max(top, Math.abs(weights[at]));
+      sum += weights[at];
+      count++;
+    }
+    const even = count >= FEW && top < (EVEN * sum) / count;
+    return { top: (even ? (EVEN * sum) / count : top) || 1, even };
   }
 
   function button([text, , special], side, index, name) {
@@ -125,14 +133,14 @@ const ReadingViews = (() => {
   }
 
   function drawLines(view, sheet, word, least, pinned) {
-    const top = limit(sheet, word);
+    const { top, even } = end(sheet, word);
     view.ends ??= findEnds(view);
     const pairs = listPairs(sheet, word, least, top).sort((one, other) => Math.abs(one[2]) - Math.abs(other[2]));
     view.svg.replaceChildren(...pairs.map(([query, key, weight]) => (
       path(view.ends.query[query], view.ends.key[key], Math.abs(weight) / top, weight < 0, word)
     )));
     mark(view.buttons, sheet, word, top, pinned);
-    return { top, lines: pairs.length };
+    return { top, even, lines: pairs.length };
   }
 
   // -- running text -----------------------------------------------------------------------------
@@ -158,7 +166,7 @@ const ReadingViews = (() => {
   }
 
   function drawText(view, sheet, word, least, pinned) {
-    const top = limit(sheet, word);
+    const { top, even } = end(sheet, word);
     if (!view.same) mark(view.buttons, sheet, word, top, pinned);
     else {
       const given = word ? partners(sheet, word) : [];
@@ -172,7 +180,7 @@ const ReadingViews = (() => {
       });
     }
     for (const all of Object.values(view.buttons)) for (const each of all) each.amount.textContent = "";
-    return { top, lines: 0 };
+    return { top, even, lines: 0 };
   }
 
   // -- matrix -----------------------------------------------------------------------------------
@@ -245,11 +253,11 @@ const ReadingViews = (() => {
   }
 
   function drawMatrix(view, sheet, word) {
-    const top = limit(sheet, null);
+    const { top, even } = end(sheet, null);
     paint(view, sheet, top, word?.side === "query" ? word.index : -1);
     const at = { down: word?.side === "query" ? word.index : -1, across: view.cell?.key ?? (word?.side === "key" ? word.index : -1) };
     for (const side of ["down", "across"]) view[side].written.forEach((each, index) => each.classList.toggle("asked", index === at[side]));
-    return { top, lines: 0 };
+    return { top, even, lines: 0 };
   }
 
   return { number, partners, strongest, isAside, lines, text, matrix };

@@ -85,7 +85,7 @@ def _say_waiting(names: Sequence[str]) -> str:
         return ""
     now, *later = map(html.escape, names)
     then = translate("Then: {names}.", names=", ".join(later)) if later else ""
-    told = [translate("Being made: {name}.", name=now), then, translate("This page looks again by itself.")]
+    told = [translate("Being made: {name}.", name=now), then, translate("This page reloads by itself.")]
     return f'<p class="waiting" role="status">{" ".join(filter(None, told))}</p>'
 
 
@@ -94,7 +94,7 @@ def _section(folder: Path, section: Section) -> str:
     if section.text:
         parts.append(f"<p{mark_language(section.text)}>{html.escape(section.text)}</p>")
     if section.command:
-        parts.append(f"<pre><code>{html.escape(section.command)}</code></pre>")
+        parts.append(f"<pre><code>{_write_command(section.command)}</code></pre>")
     if section.figures:
         parts.append(f'<dl class="figures">{"".join(map(_figure, section.figures))}</dl>')
     if section.pictures:
@@ -109,6 +109,11 @@ def _section(folder: Path, section: Section) -> str:
         )
         parts.append(f'<p class="links">{links}</p>')
     return f"<section>{''.join(parts)}</section>"
+
+
+def _write_command(command: str) -> str:
+    """A command whose lines break between its words: browsers break them after hyphens, too, and part --option."""
+    return " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
 
 
 def _figure(figure: Figure) -> str:

@@ -122,3 +122,15 @@ def test_a_balanced_pass_counts_its_repeats_for_how_often_images_are_seen(tmp_pa
     steps = planned.training.epochs * planned.training.steps_per_epoch
     passes = steps * made.config.training.batch_size / 32
     assert f"{passes:.3g} passes over the training data" in planned.remarks[-1]
+
+
+def test_passes_are_counted_in_words_and_time_that_reading_used_up_is_owned_to(tmp_path):
+    made = prepared(uneven(tmp_path / "parts"))
+    steps = made.pass_steps
+    once = fix_length(made, Speed(step=1.0, validation=0.0), steps, steps, told=True)
+    assert any("1 pass over the training data" in line for line in once.remarks)
+    late = fix_length(made, Speed(step=1.0, validation=0.0), 1.0, 60.0, told=True, spent=146.0)
+    told = next(line for line in late.remarks if line.startswith("time: 1 min"))
+    assert told.endswith("; loading, reading and trials alone took 2 min 26 s, so training ends later than asked")
+    early = fix_length(made, Speed(step=1.0, validation=0.0), 1.0, 60.0, told=True, spent=20.0)
+    assert any(line.endswith("loading, reading and trials took 20 s of it") for line in early.remarks)

@@ -7,11 +7,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from kornia.color import rgb_to_lab
 from PIL import Image
 
 from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Sampled, Scale, Tokens
 from jumok.errors import JumokError
 from jumok.views.pages.comparison_page import QUESTIONS, Cell, Column, ComparisonPage, Measure, heat_layer
+from jumok.views.palette import STRONGEST_HEAT
 
 HOSTILE = "</script><script>alert(1)</script>"
 HEADINGS = {"accuracy": "most", "weights": "least", "epochs": ""}
@@ -160,9 +162,30 @@ def test_heat_is_strongest_where_the_weight_is_and_nothing_where_there_is_none()
     assert opacity[:20, :20].max() == 0
     assert opacity.argmax() // 80 >= 50
     assert opacity.argmax() % 80 >= 50
-    assert opacity.max() == pytest.approx(255 * 0.94, abs=2)
+    assert opacity.max() == pytest.approx(255 * STRONGEST_HEAT, abs=2)
     nothing = np.asarray(heat_layer(one(Patches(2, 2), [-1, 0, 0, -2], Scale.SCORE), 20, 20))
     assert nothing[..., 3].max() == 0
+
+
+def test_a_photograph_keeps_its_colours_under_the_heat_and_signed_maps_are_owned_to(page, tmp_path):
+    chance = np.random.default_rng(0)
+    shown = Image.fromarray(chance.integers(40, 255, (12, 12, 3), dtype=np.uint8)).resize((160, 160))
+    weights = chance.gamma(0.4, size=14 * 14)
+    layer = heat_layer(one(Patches(14, 14), weights.tolist()), 160, 160)
+    over = Image.alpha_composite(shown.convert("RGBA"), layer).convert("RGB")
+    pair = torch.from_numpy(np.stack([np.asarray(each, dtype=np.float32) / 255 for each in (shown, over)]))
+    labs = rgb_to_lab(pair.movedim(-1, 1))
+    difference = (labs[0] - labs[1]).norm(dim=0).numpy()
+    heat = np.asarray(Image.fromarray(weights.reshape(14, 14).astype(np.float32)).resize((160, 160)))
+    assert difference[heat < np.quantile(heat, 0.8)].mean() < 8
+    page.add("a.png", "dent", photo(), None, cells())
+    page.write(tmp_path / "page.html")
+    assert "Weights below 0 are not shown." not in (tmp_path / "page.html").read_text()
+    page.add(
+        "b.png", "dent", photo(), None, [cells()[0], Cell(one(Patches(2, 2), [1, 0, -1, 0], Scale.SCORE), "ok", True)]
+    )
+    page.write(tmp_path / "page.html")
+    assert "Weights below 0 are not shown." in (tmp_path / "page.html").read_text()
 
 
 def test_fine_maps_are_averaged_down_and_not_skipped():

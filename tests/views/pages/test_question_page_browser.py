@@ -7,6 +7,7 @@ from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
 from jumok.attention import AttentionMap, One, Patches, Regions, Scale, Tokens
 from jumok.views.pages.question_page import QuestionPage
+from jumok.views.palette import HEAT_POWER, STRONGEST_HEAT
 from jumok.views.pictures.question_picture import Asked
 
 pytestmark = needs_browser
@@ -234,6 +235,21 @@ def test_the_place_under_the_pointer_is_read_out(visit):
     page.page.keyboard.press("ArrowDown")
     page.page.keyboard.press("ArrowDown")
     page.page.wait_for_function("() => document.querySelector('#live').textContent.startsWith('place 5,4')")
+
+
+@pytest.mark.parametrize(("grid", "ground", "end"), [(Patches(1, 50), 1.0, 2.02), (Patches(40, 40), 0.0, 1.5)])
+def test_places_that_are_no_single_pixels_are_drawn_by_the_scale_that_is_stated(visit, grid, ground, end):
+    weights = torch.full((1, len(grid)), ground)
+    weights[0, len(grid) // 2] = 1.5
+    look = AttentionMap(weights, One("question"), grid, (), Scale.RELEVANCE)
+    page = visit(a_question(names=(), looks={"look": look}, by_word={}))
+    page.until("s.row")
+    stated = float(page.text("#high"))
+    assert stated == pytest.approx(end, rel=0.01)
+    data = "heat.getContext('2d').getImageData(0, 0, heat.width, heat.height).data"
+    drawn = page.page.locator("#heat").evaluate(f"heat => [...{data}].filter((_, at) => at % 4 === 3)")
+    expected = (255 * STRONGEST_HEAT * (weights[0] / stated) ** HEAT_POWER).tolist()
+    assert drawn == pytest.approx(expected, abs=2)
 
 
 def test_colours_can_go_up_to_the_largest_of_all_words(visit):

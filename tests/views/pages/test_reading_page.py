@@ -7,6 +7,7 @@ import torch
 from browser_visit import HOSTILE, Visit, check_light_and_dark, check_old_browser, needs_browser
 
 from jumok.attention import AttentionMap, Scale, Tokens
+from jumok.attention.colour_range import EVEN
 from jumok.errors import JumokError
 from jumok.views.pages import packed_rows
 from jumok.views.pages.packed_rows import choose_form
@@ -136,6 +137,26 @@ def test_two_texts_side_by_side_are_counted_once(visit):
     pair = ReadingEntry("one ↔ other", tokens(), [sheet()], note="Cosine similarity 0.9.", pair=True)
     assert visit(pair, classified(), classified()).text("#count") == "2 texts"
     assert visit(classified()).text("#count") == ""
+
+
+@needs_browser
+def test_nearly_even_weights_look_pale_and_the_page_says_so(visit):
+    weights = torch.full((1, 6, 6), 1 / 6)
+    weights[0, 2, 2] = 0.2
+    axes = Tokens(WORDS), Tokens(WORDS)
+    even = AttentionMap(weights, *axes, ("head",), Scale.DISTRIBUTION, "layer 0")
+    page = visit(
+        ReadingEntry("the", tokens(), [ReadingSheet("Self-attention", tokens(), tokens(), ["0"], [even], None)])
+    )
+    assert page.until()["top"] == pytest.approx(EVEN * float(weights.mean()), rel=0.02)
+    assert "nearly even: the strongest shade stands for twice their mean, 0.34" in page.text("#scaled")
+    page.view("Matrix")
+    page.until("s.view === 'matrix'")
+    assert "Who reads stands on the left" in page.text("#scaled")
+    page.view("Lines")
+    page.until("s.view === 'lines'")
+    page.word("query", 2).hover()
+    assert page.until("s.word")["top"] == pytest.approx(0.2, abs=0.01), "one word's own weights reach their largest"
 
 
 @needs_browser

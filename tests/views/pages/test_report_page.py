@@ -1,6 +1,7 @@
 """The report of several steps."""
 
 import pytest
+from browser_visit import needs_browser
 from PIL import Image
 
 from jumok.errors import JumokError
@@ -25,7 +26,7 @@ def test_a_report_shows_its_steps_and_links_what_lies_beside_it(picture, tmp_pat
     text = page.read_text("utf-8")
     for wanted in (
         "Title &lt;1&gt;",
-        "jumok train &lt;x&gt;",
+        "<span>jumok</span> <span>train</span> <span>&lt;x&gt;</span>",
         "97.5%",
         "a &lt;b&gt;scratch&lt;/b&gt;",
         "Text &amp; more.",
@@ -54,3 +55,20 @@ def test_a_figure_that_does_not_stand_out_is_marked_as_such(tmp_path):
     text = page.read_text("utf-8")
     assert "<div><dt>libra</dt>" in text
     assert "<div class='weak'><dt>edges</dt>" in text
+
+
+@needs_browser
+def test_a_command_breaks_between_its_words_and_the_waiting_line_is_as_wide_as_the_steps(contexts, tmp_path):
+    page = tmp_path / "index.html"
+    command = "jumok sample inspection demo/images/data --train 3000 --val 200 --test 400"
+    write_report(page, "Title", "Lead", [Section("The data", command=command)], waiting=["train"])
+    shown = contexts(width=390, height=844).new_page()
+    shown.goto(page.as_uri())
+    words = shown.locator("pre span")
+    assert words.all_inner_texts() == command.split()
+    assert {words.nth(number).evaluate("word => word.getClientRects().length") for number in range(words.count())} == {
+        1
+    }
+    assert shown.locator("pre").inner_text().split() == command.split()
+    assert shown.locator(".waiting").bounding_box()["width"] == shown.locator("section").bounding_box()["width"]
+    shown.close()

@@ -16,7 +16,7 @@ from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 
-__all__ = ["METHOD", "MOST_EXPLAINED", "Written", "explain_words"]
+__all__ = ["METHOD", "MOST_EXPLAINED", "Written", "check_method", "explain_words"]
 
 METHOD = "chefer"
 """The method of attribution that starts from the step that wrote a word."""
@@ -85,14 +85,23 @@ def explain_words(written: Written, words: Sequence[Sequence[int]], method: str)
     return AttentionMap(torch.stack(rows), queries, found.keys, (), found.scale, f"{method} of each word")
 
 
+def check_method(method: str | None) -> None:
+    """Refuse a method that explains no words, before a model is opened.
+
+    Raises:
+        JumokError: a method other than `METHOD`.
+    """
+    if method not in (None, METHOD):
+        raise JumokError(f"--method {method!r}: words of an answer are explained by {METHOD}")
+
+
 def _check(written: Written, method: str) -> None:
     """Refuse what cannot be explained.
 
     Raises:
         JumokError: another method, a model of two sequences, or too many tokens.
     """
-    if method != METHOD:
-        raise JumokError(f"--method {method!r}: words of an answer are explained by {METHOD}")
+    check_method(method)
     if written.model.config.is_encoder_decoder:
         raise JumokError(
             f"hf:{written.name} writes by an encoder and a decoder, and {METHOD} follows words and places in one "

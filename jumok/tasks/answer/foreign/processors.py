@@ -55,9 +55,11 @@ class Processor:
 
         content = [*[{"type": "image"}] * images, {"type": "text", "text": question}]
         said = [{"role": "user", "content": content}]
+        own = getattr(self.whole, "chat_template", None)
+        template = None if own else self.tokenizer.chat_template  # some folders keep it with the tokenizer alone
         with foreign("the chat template cannot be used", ADVICE):
             # What families add to it is for videos alone, and SmolVLM asks for their processor even without one.
-            return str(ProcessorMixin.apply_chat_template(self.whole, said, add_generation_prompt=True))
+            return str(ProcessorMixin.apply_chat_template(self.whole, said, template, add_generation_prompt=True))
 
     def read(self, name: str, images: Sequence[Any], prompt: str) -> dict[str, Any]:
         """The model's inputs, as tensors.
