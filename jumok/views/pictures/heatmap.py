@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled
+from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled, Scale
 from jumok.errors import JumokError
 from jumok.views.palette import GRAIN, INK, MINUS, PLUS, QUIET
 from jumok.views.pictures.boxes import outline_boxes
@@ -91,14 +91,15 @@ def _find_drawer(keys: Axis) -> Drawer:
 
 
 def draw_heat(attention: AttentionMap, image: Image.Image | None, look: Look = PLAIN) -> Figure:
-    """The image, the heat alone with each entry's own value, and the heat over the image, smoothed."""
+    """The image, the heat alone with each entry's own value, and the heat over the image, smoothed but of a mask."""
     image = fit_to_panel(attention, image)
     width, height = image.size
     raw = lay_weights(attention, height, width, smooth=False)
     scaling = Scaling.of(attention, raw, look)
     photo = np.asarray(image, dtype=np.float32) / 255
     over, note = _lay_over(photo, attention, scaling, look)
-    panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
+    how = "" if attention.scale is Scale.MASK else ", smoothed"
+    panels = {"image": photo, "heat": scaling.rgb(raw), f"heat over image{how}": over}
     figure, axes = place_side_by_side(panels)
     for each in axes[1:]:
         outline_seen(each, attention, height, width)
@@ -119,7 +120,9 @@ def _lay_over(photo: Numbers, attention: AttentionMap, scaling: Scaling, look: L
     Returns:
         the picture, and lines on it.
     """
-    heat = lay_weights(attention, *photo.shape[:2], smooth=True)
+    heat = lay_weights(
+        attention, *photo.shape[:2], smooth=attention.scale is not Scale.MASK
+    )  # whose values are 0 and 1
     asked = look.vmin is not None or look.vmax is not None
     grain = find_grain(heat) if isinstance(attention.keys, Pixels) and not asked else None
     if grain is None:

@@ -90,6 +90,13 @@ def test_the_overlay_is_strongest_where_the_weight_is_largest():
     assert over[-50:, -50:].mean((0, 1)) == pytest.approx(peak, abs=0.01)
 
 
+def test_a_mask_is_not_smoothed_into_weights_between_0_and_1():
+    figure = heatmap.draw_heat(patches([0.0, 1.0, 1.0, 0.0], scale=Scale.MASK), Image.new("RGB", (400, 400), "white"))
+    over = np.asarray(figure.axes[2].images[0].get_array())
+    assert len(np.unique(over.reshape(-1, 3).round(3), axis=0)) == 2
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["image", "heat", "heat over image"]
+
+
 def test_a_photograph_keeps_its_colours_under_the_heat():
     """Differences of colour, CIE 1976, which are larger than those of CIEDE2000 for strong colours."""
     chance = np.random.default_rng(0)
