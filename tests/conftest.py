@@ -31,13 +31,16 @@ if threading.current_thread() is threading.main_thread():
             signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
+EXAMPLE = b">" * 3
+
+
 class OnlyWhereExamplesAre:
     """No file is imported and looked through for examples that has none, as nearly all have not."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collect_file(self, file_path):
         found = yield
-        return [each for each in found if not isinstance(each, DoctestModule) or b">>>" in file_path.read_bytes()]
+        return [each for each in found if not isinstance(each, DoctestModule) or EXAMPLE in file_path.read_bytes()]
 
 
 def pytest_configure(config):

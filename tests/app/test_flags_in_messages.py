@@ -12,7 +12,8 @@ import jumok
 from jumok.app import cli
 
 PACKAGE = Path(jumok.__file__).parent
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+FLAG = re.compile(r"(?<![\w-])(?<!\{ )--[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+"""An option; not a property of a style sheet, which stands behind a brace."""
 CALL = re.compile(r"\bjumok ([a-z]+)((?: [^\s`:;,()]+)*)")
 OF_OTHERS = {"--upgrade", "--nproc-per-node", "--max-restarts", "--no"}
 """Options of pip and torchrun, and the beginning of those that say no."""
