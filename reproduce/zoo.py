@@ -1,6 +1,6 @@
-"""Every architecture of `transformers` and timm, tiny and with random weights: whether their attention is shown truly.
+"""Every architecture of `transformers`, timm and vit-pytorch, tiny, of random weights: if attention is shown truly.
 
-python -m reproduce zoo --library transformers    about 10 minutes on one core; timm: about 8
+python -m reproduce zoo --library transformers    about 10 minutes on one core; timm: about 8, vit-pytorch: about 3
 python -m reproduce zoo --only "vit*,bert"        some of them
 
 Each architecture is judged in a process of its own, and its row is written as soon as it is done: a run that is broken
@@ -27,7 +27,7 @@ from typing import Any
 from jumok.errors import JumokError
 from reproduce.rows import RESULTS, Row, positive
 
-TITLE = "Attention shown of every architecture of transformers and timm"
+TITLE = "Attention shown of every architecture of transformers, timm and vit-pytorch"
 ABOUT = (
     "Each architecture is built tiny, with random weights large enough for attention to choose, and watched. exact: "
     "the weights of every call agree with those that the model forms itself, and axes and rollout hold; partial: some "
@@ -36,7 +36,7 @@ ABOUT = (
     "here; wrong: the rest."
 )
 QUICK = {"limit": 5, "rows": None, "page": None}
-LIBRARIES = ("transformers", "timm")
+LIBRARIES = ("transformers", "timm", "vit-pytorch")
 STATUSES = ("exact", "partial", "refused", "not attention", "wrong", "not judged")
 ROWS = RESULTS / "zoo.jsonl"
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
@@ -46,7 +46,7 @@ Result = dict[str, Any]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--library", choices=LIBRARIES, action="append", help="one only (default: both)")
+    parser.add_argument("--library", choices=LIBRARIES, action="append", help="one only (default: all)")
     parser.add_argument("--only", default="*", metavar="GLOBS", help="names of architectures, by commas")
     parser.add_argument("--limit", type=positive, help="judge so many new ones at most")
     parser.add_argument("--timeout", type=positive, default=60, help="seconds for each (default: %(default)s)")
@@ -110,7 +110,7 @@ def prepare(library: str) -> None:
     """Import what all need, once and not in each process."""
     from reproduce import zoo_judge, zoo_models  # noqa: F401
 
-    first = {"transformers": ("bert", "clip"), "timm": ("vit_tiny_patch16_224",)}
+    first = {"transformers": ("bert", "clip"), "timm": ("vit_tiny_patch16_224",), "vit-pytorch": ("vit.ViT",)}
     for name in first[library]:
         with contextlib.suppress(zoo_models.CannotBuildError):
             zoo_models.make(library, name)
@@ -150,8 +150,8 @@ def judge_one(library: str, name: str) -> Result:
     """The result of one architecture.
 
     Args:
-        library: "transformers" or "timm".
-        name: of the model type, or of timm's model.
+        library: a name in `LIBRARIES`.
+        name: of the model type, of timm's model, or of a file and class of vit-pytorch.
     Returns:
         its status, and the verdict or the reason for there being none.
     """

@@ -1,4 +1,4 @@
-"""Every architecture of `transformers` and one model of each family of timm: tiny, with random weights and an input."""
+"""Every architecture of `transformers` and vit-pytorch, one of each family of timm: tiny, random, with an input."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import contextlib
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reproduce import torchvision_names
+from reproduce import torchvision_names, zoo_vit_pytorch
 from reproduce.zoo_configs import OVERRIDES, find_ropes, merge, shrink
 from reproduce.zoo_inputs import BATCH, guess_inputs, noise, place_image, seek
 
@@ -55,10 +55,10 @@ def list_names(library: str) -> list[str]:
     """What is to be judged of a library.
 
     Args:
-        library: "transformers" or "timm".
+        library: a name in `LIBRARIES`.
     """
     torchvision_names.ensure()
-    return _list_transformers() if library == "transformers" else _list_timm()
+    return LIBRARIES[library][0]()
 
 
 def make(library: str, name: str) -> Subject:
@@ -68,7 +68,7 @@ def make(library: str, name: str) -> Subject:
         CannotBuildError: none of the sizes and inputs that were tried runs.
     """
     torchvision_names.ensure()
-    return _make_transformers(name) if library == "transformers" else _make_timm(name)
+    return LIBRARIES[library][1](name)
 
 
 def make_peaked(model: nn.Module) -> nn.Module:
@@ -280,3 +280,29 @@ def _create(timm: Any, name: str, size: int | None) -> Any:
         with contextlib.suppress(Exception):
             return timm.create_model(name, pretrained=False, **options)
     return timm.create_model(name, pretrained=False)
+
+
+# -- vit-pytorch ------------------------------------------------------------------------------------------------------
+
+
+def _make_vit_pytorch(name: str) -> Subject:
+    failures: list[str] = []
+    for shape in zoo_vit_pytorch.list_shapes():
+        inputs = {"x": noise(*shape)}
+        try:
+            model = make_peaked(zoo_vit_pytorch.build(name))
+            with torch.no_grad():
+                model(**inputs)
+        except Exception as error:
+            failures.append(f"{shape}: {_tell(error)}")
+        else:
+            return Subject(name, model, inputs, made=failures)
+    raise CannotBuildError(" | ".join(failures))
+
+
+LIBRARIES: Mapping[str, tuple[Callable[[], list[str]], Callable[[str], Subject]]] = {
+    "transformers": (_list_transformers, _make_transformers),
+    "timm": (_list_timm, _make_timm),
+    "vit-pytorch": (zoo_vit_pytorch.list_names, _make_vit_pytorch),
+}
+"""Of each library how its architectures are listed, and how one is made."""

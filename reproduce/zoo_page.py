@@ -45,13 +45,16 @@ def write_page(path: Path, results: list[Result]) -> None:
 
 
 def _introduce(results: list[Result]) -> str:
-    versions = ", ".join(f"{name} {_find_version(name)}" for name in ("jumok", "torch", "transformers", "timm"))
+    versions = ", ".join(
+        f"{name} {_find_version(name)}" for name in ("jumok", "torch", "transformers", "timm", "vit-pytorch")
+    )
     made = f"Made on {datetime.date.today().isoformat()} with {versions}, Python {platform.python_version()}, on a CPU"
     return (
-        "Each architecture of `transformers` and one model of each family of timm, built tiny with random weights that "
-        "make attention choose, and judged by `python -m reproduce zoo`. Places are checked on the first map that lies "
-        "over an image, or on its middle window, by changing pixels; where convolutions carry a pixel to several "
-        "tokens, only coarsely. Models of several inputs are given all that could be made for them here. Options that "
+        "Each architecture of `transformers`, one model of each family of timm and the models of vit-pytorch, built "
+        "tiny with random weights that make attention choose, and judged by `python -m reproduce zoo`. Places are "
+        "checked on the first map that lies over an image, or on its middle window, by changing pixels; where "
+        "convolutions carry a pixel to several tokens, only coarsely. Models of several inputs are given all that "
+        "could be made for them here. Options that "
         f"change a model's attention are not covered.\n\n{made}: {len(results)} architectures."
     )
 

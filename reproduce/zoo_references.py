@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 NEAR = 1e-5
@@ -195,7 +196,12 @@ def _weigh(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(q k^T scale + mask), with the arguments of the kernel; zeros where all is masked."""
+    """softmax(q k^T scale + mask), with the arguments of the kernel; zeros where all is masked, or is no token."""
+    if query.is_nested:
+        each = zip(query.unbind(), key.unbind(), value.unbind(), strict=True)
+        items = [_weigh(*item, is_causal=is_causal, scale=scale) for item in each]
+        rows, columns = (max(item.shape[axis] for item in items) for axis in (-2, -1))
+        return torch.stack([F.pad(item, (0, columns - item.shape[-1], 0, rows - item.shape[-2])) for item in items])
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
     scores = query.double() @ key.double().mT * (query.shape[-1] ** -0.5 if scale is None else scale)

@@ -6,9 +6,11 @@ import json
 import pytest
 import torch
 from timm_library import import_timm
+from torch.nn import functional as F
 
 from jumok.errors import JumokError
-from reproduce import zoo
+from reproduce import torchvision_names, zoo
+from reproduce.zoo_models import list_names
 from reproduce.zoo_page import write_page
 from reproduce.zoo_references import Direct, Sampled, are_rows_of, are_weights, dense_rollout, match
 
@@ -60,6 +62,28 @@ def test_a_model_of_timm_is_shown_truly():
     import_timm()
     result = zoo.judge_one("timm", "xcit_nano_12_p8_224")
     assert result["status"] in ("exact", "partial"), result
+
+
+@pytest.mark.parametrize("name", ["vit.ViT", "pit.PiT"])
+def test_a_model_of_vit_pytorch_is_shown_truly(name):
+    torchvision_names.ensure()
+    pytest.importorskip("vit_pytorch", reason="it is installed beside the peers of the bench", exc_type=ImportError)
+    assert name in list_names("vit-pytorch")
+    found = zoo.judge_one("vit-pytorch", name)
+    assert (found["status"], found["wrong"]) == ("exact", [])
+
+
+def test_nested_items_are_weighed_one_by_one():
+    items = [torch.randn(2, length, 4) for length in (3, 2)]
+    nested = torch.nested.nested_tensor(items, layout=torch.strided)
+    with Direct() as direct:
+        F.scaled_dot_product_attention(nested, nested, nested)
+    ((_, found),) = direct.given
+    for number, item in enumerate(items):
+        length = item.shape[1]
+        wanted = (item @ item.mT / 2).softmax(-1)
+        torch.testing.assert_close(found[number, :, :length, :length], wanted, rtol=1e-5, atol=1e-6)
+        assert not found[number, :, :length, length:].any()
 
 
 def test_weights_are_matched_each_once_and_differences_named():
