@@ -47,7 +47,6 @@ def main(arguments: Sequence[str]) -> int:
     asked = _read(arguments)
     if asked.quick:
         os.environ[QUICK] = "1"
-    os.environ[DEVICE] = asked.device
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler writes when it starts and stops, among the rows
     threads = pin(asked.threads)
     import torch  # and what imports it, which must find the cores that it may use
@@ -57,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.device != "cpu" and not torch.cuda.is_available():
         print("--device cuda: torch finds no GPU here; leave it out to measure the processor", file=sys.stderr)
         return 2
+    os.environ[DEVICE] = asked.device
 
     old = results.read(asked.compare) if asked.compare else {}
     here = machine.measure(threads)

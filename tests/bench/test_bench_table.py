@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -173,6 +174,7 @@ def test_on_a_gpu_run_those_that_can(capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_measured_on_one(capsys, monkeypatch):
     monkeypatch.setattr(command, "pin", lambda threads: threads)
+    monkeypatch.setattr(command.os, "environ", dict(os.environ))
     assert command.main(["gates", "--device", "cuda"]) == 2
     assert "torch finds no GPU here; leave it out" in capsys.readouterr().err
 
