@@ -28,7 +28,7 @@ from jumok.files import regular_file, replacing, write_header
 __all__ = ["AttentionMap", "Scale"]
 
 FORMAT = "jumok-attention-map/1"
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp", ".gif"})
+MAP_FILE, PICTURES = ".safetensors", (".png", ".svg", ".pdf")
 
 
 class Scale(StrEnum):
@@ -213,16 +213,24 @@ class AttentionMap:
     # -- on disk --------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the map with its axes to a safetensors file, whole or not at all; `draw` writes a picture.
+        """Write the map with its axes to a .safetensors file, whole or not at all.
+
+        A name that ends as a picture's does gets a picture, as by `draw`.
 
         Raises:
-            JumokError: a name that ends as a picture's does, or a file that cannot be written.
+            JumokError: another ending, a picture of keys that lie in an image, which `draw` is given, or a file that
+                cannot be written.
         """
-        if Path(path).suffix.lower() in PICTURES:
+        ending = Path(path).suffix.lower()
+        if ending in PICTURES and self.keys.in_image:
             raise JumokError(
-                f"save writes the map's values as safetensors, and {path} is named as a picture: draw it with "
-                f"map.draw({'image, ' if self.keys.in_image else ''}{str(path)!r}), or name the file .safetensors"
+                f"{path} is named as a picture, and these keys lie in an image: draw it with "
+                f"map.draw(image, {str(path)!r}), or name the file .safetensors"
             )
+        if ending in PICTURES:
+            return self.draw(path)
+        if ending != MAP_FILE:
+            raise JumokError(f"a map is saved as {MAP_FILE} or drawn as {', '.join(PICTURES)}: got {path}")
         about = {
             "queries": self.queries.to_dict(),
             "keys": self.keys.to_dict(),
@@ -236,6 +244,7 @@ class AttentionMap:
         with replacing(Path(path)) as fresh, fresh.open("wb") as file:
             file.write(write_header("weights", "F32", weights.shape, weights.nbytes, metadata))
             file.write(weights.numpy().data)
+        return None
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> AttentionMap:

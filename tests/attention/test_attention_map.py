@@ -66,9 +66,19 @@ def test_a_part_of_a_map_can_be_saved(tmp_path):
     assert torch.equal(AttentionMap.load(tmp_path / "part.safetensors").weights, part.weights)
 
 
-def test_a_map_is_not_saved_under_a_pictures_name(tmp_path):
-    with pytest.raises(JumokError, match=r"draw it with map\.draw"):
-        a_map(2).save(tmp_path / "map.png")
+def test_a_map_saved_under_a_pictures_name_is_drawn(tmp_path):
+    AttentionMap(torch.full((1, 4), 0.25), One("q"), Tokens(tuple("abcd"))).save(tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    placed = AttentionMap(torch.full((1, 4), 0.25), One("q"), Patches(2, 2))
+    with pytest.raises(JumokError, match=r"these keys lie in an image: draw it with map\.draw\(image, "):
+        placed.save(tmp_path / "heat.svg")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+
+
+@pytest.mark.parametrize("name", ["map", "map.pt", "map.jpg"])
+def test_a_map_is_saved_under_no_other_name(tmp_path, name):
+    with pytest.raises(JumokError, match=r"a map is saved as \.safetensors or drawn as \.png, \.svg, \.pdf: got "):
+        a_map(2).save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
