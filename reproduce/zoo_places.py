@@ -86,8 +86,10 @@ def check_places(
         return [], [f"{name}: weights too peaked for its places to be checked"]
     found = {}
     for place in _choose(list(boxes)):
-        order = _find_changed(before, _score(watch(_disturb(subject, boxes[place])), name, window))
-        if order:
+        after = _score(watch(_disturb(subject, boxes[place])), name, window)
+        if after.shape != before.shape:
+            return [], [f"{name}: how many tokens there are depends on the pixels, so its places cannot be checked"]
+        if order := _find_changed(before, after):
             found[place] = order
     return _say(name, keys, found)
 

@@ -35,25 +35,36 @@ OWN: Mapping[str, Mapping[str, Any]] = {
         "lg_enc_mlp_dim": 64, "lg_enc_dim_head": 8, "cross_attn_depth": 1, "cross_attn_heads": 4,
         "cross_attn_dim_head": 8,
     },
+    "levit.LeViT": {"mlp_mult": 2},
+    "look_vit.LookViT": {"patch_size": 16, "highres_patch_size": 8, "cross_attn_heads": 4, "cross_attn_dim_head": 8},
     "max_vit.MaxViT": {"dim": 16, "dim_conv_stem": 16, "depth": (1, 1), "window_size": 4, "mbconv_expansion_rate": 2},
     "max_vit_with_registers.MaxViT": {
         "dim": 16, "dim_conv_stem": 16, "depth": (1, 1), "window_size": 4, "mbconv_expansion_rate": 2,
     },
     "mobile_vit.MobileViT": {
-        "image_size": (64, 64), "dims": [32, 32, 32], "channels": [8, 8, 16, 16, 24, 24, 32, 32, 32, 32, 64],
+        "image_size": (64, 64), "patch_size": (2, 2), "dims": [32, 32, 32],
+        "channels": [8, 8, 16, 16, 24, 24, 32, 32, 32, 32, 64],
     },
+    "na_vit_nested_tensor_3d.NaViT": {"max_frames": 4},
     "nest.NesT": {"patch_size": 4, "dim": 16, "heads": 2, "num_hierarchies": 3, "block_repeats": (1, 1, 1)},
     "pit.PiT": {"depth": (1, 1, 1), "heads": 2},
     "scalable_vit.ScalableViT": {
         "dim": 16, "heads": (1, 2), "depth": (1, 1), "ssa_dim_key": (8, 8), "reduction_factor": (4, 2),
         "window_size": (8, None),
     },
+    "sep_vit.SepViT": {"dim": 16, "heads": (1, 2), "depth": (1, 1)},
     "simple_vit_with_fft.SimpleViT": {"freq_patch_size": 8},
     "simple_vit_with_hyper_connections.SimpleViT": {"num_residual_streams": 4},
     "t2t.T2TViT": {"depth": 1, "heads": 2, "t2t_layers": ((7, 4), (3, 2))},
+    "wwt.WWT": {"num_slots": 4},
 }  # fmt: skip
 """What models need beside these, or instead, by file and class."""
-PARTS = frozenset(["cct.TransformerClassifier", "cross_vit.ImageEmbedder", "wwt.AutoencodingHead"])
+PARTS = frozenset(
+    [
+        "cct.TransformerClassifier", "cct_3d.TransformerClassifier", "cross_vit.ImageEmbedder", "rvt.Transformer",
+        "wwt.AutoencodingHead",
+    ]
+)  # fmt: skip
 """Classes that look like models and are parts of one."""
 AROUND = frozenset(["net", "vit", "encoder", "transformer"])
 """Arguments of what is put around another model, to train it or in place of its layers."""
