@@ -186,11 +186,12 @@ def readers() -> dict[str, Reader]:
     tables = (TABLE.encode(), TABLE.replace(",", "\t").encode())
     values = _image_values()
     kept = _written(lambda path: write_tensors(weights, path, {}))
+    saved_map = _written(maps.save, "map.safetensors")
     found = [
         Reader("configuration", "config.yaml", (_to_yaml(values),), _read_config, values, _to_yaml),
         Reader("weights", "weights.safetensors", (kept,), _read_weights),
         Reader("checkpoint", "last.safetensors", (_written(lambda path: save_state(state, path)),), load_state),
-        Reader("map", "map.safetensors", (_written(maps.save), *map(_write_map, AXES)), _read_map, AXES, _write_one),
+        Reader("map", "map.safetensors", (saved_map, *map(_write_map, AXES)), _read_map, AXES, _write_one),
         Reader("vocabulary", "source.vocabulary", tuple(each.to_bytes() for each in vocabularies), _read_vocabulary),
         Reader("mask", "mask.png", drawn, read_mask),
         Reader("image", "image.png", drawn, open_image),

@@ -38,9 +38,38 @@ ROWS_AT_ONCE = 256
 
 
 _lock = threading.Lock()
-_standing: dict[tuple[str, str], tuple[Callable[..., Any], int]] = {}
-_ours: dict[tuple[str, str], Callable[..., Any]] = {}
-"""What was replaced: the function that stood under a name of a module, and for how many watchers another one does."""
+
+
+@dataclass
+class _Stand:
+    """A name that stands for a function that records, for as long as anyone watches.
+
+    Args:
+        holder: the file, or the module of a model, that has the name.
+        name: in it.
+        original: what stood there.
+        ours: what stands there now.
+        watchers: how many have it stand there.
+    """
+
+    holder: ModuleType | nn.Module
+    name: str
+    original: Any
+    ours: Callable[..., Any]
+    watchers: int = 0
+
+    def leave(self) -> None:
+        """Put the original back, when the last watcher leaves."""
+        self.watchers -= 1
+        if self.watchers == 0:
+            del _standing[id(self.holder), self.name]
+            names = vars(self.holder)
+            if names.get(self.name) is self.ours:  # else another library stands before us
+                names[self.name] = self.original
+
+
+_standing: dict[tuple[int, str], _Stand] = {}
+"""What was replaced, by the id of the holder and the name."""
 
 
 @contextmanager
@@ -56,16 +85,8 @@ def standing_in(
         JumokError: it was called by a reference that is not found.
     """
     with _lock:
-        homes = [(place.__name__, name, original) for place, name, original in _find_homes(modules)]
-        for place, name, original in homes:
-            _, count = _standing.get((place, name), (original, 0))
-            _standing[place, name] = original, count + 1
-            if count == 0:
-                _ours[place, name] = make(original)
-                setattr(sys.modules[place], name, _ours[place, name])
-        held = list(_find_held(modules))
-        for module, name, value in held:
-            vars(module)[name] = _stand(value, make)
+        stands = [_stand_in(*place, make) for place in list(_find_homes(modules))]
+        stands += [_stand_in(*place, make) for place in list(_find_held(modules))]
     try:
         yield
     except Exception as error:
@@ -74,16 +95,19 @@ def standing_in(
         raise
     finally:
         with _lock:
-            for module, name, value in held:
-                vars(module)[name] = value
-            for place, name, original in homes:
-                count = _standing[place, name][1] - 1
-                _standing[place, name] = original, count
-                if count == 0:
-                    ours = _ours.pop((place, name))
-                    if getattr(sys.modules[place], name, None) is ours:  # else another library stands before us
-                        setattr(sys.modules[place], name, original)
-                    del _standing[place, name]
+            for stand in stands:
+                stand.leave()
+
+
+def _stand_in(
+    holder: ModuleType | nn.Module, name: str, original: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> _Stand:
+    stand = _standing.get((id(holder), name))
+    if stand is None:
+        stand = _standing[id(holder), name] = _Stand(holder, name, original, _make_for(original, make))
+        vars(holder)[name] = stand.ours
+    stand.watchers += 1
+    return stand
 
 
 def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, str, Callable[..., Any]]]:
@@ -95,8 +119,8 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
     """
     originals = []
     for home, name in NAMES:
-        known = _standing.get((home, name))
-        found = known[0] if known else getattr(sys.modules.get(home), name, None)
+        known = _standing.get((id(sys.modules.get(home)), name))
+        found = known.original if known else getattr(sys.modules.get(home), name, None)
         if found is not None:
             originals.append(found)
             yield sys.modules[home], name, found
@@ -108,7 +132,7 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
         place = sys.modules.get(module_name)
         held = {} if place is None else vars(place).copy()
         found = {name: value for name, value in held.items() if _is_one_of(value, numbers)}
-        found |= {name: known[0] for (home, name), known in list(_standing.items()) if home == module_name}
+        found |= {known.name: known.original for known in list(_standing.values()) if known.holder is place}
         for name, original in found.items():
             if place is not None and _is_one_of(original, numbers):
                 yield place, name, original
@@ -116,14 +140,15 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
 
 def _find_held(modules: Mapping[str, nn.Module]) -> Iterator[tuple[nn.Module, str, Any]]:
     """Attributes of a model's modules that are one of the functions, perhaps with arguments of its own."""
-    wanted = {id(original) for original, _ in _standing.values()}
+    wanted = {id(known.original) for known in _standing.values()}
     for module in modules.values() if wanted else ():
         for name, value in list(vars(module).items()):
-            if _is_one_of(value.func if isinstance(value, partial) else value, wanted):
-                yield module, name, value
+            known = _standing.get((id(module), name))
+            if known or _is_one_of(value.func if isinstance(value, partial) else value, wanted):
+                yield module, name, known.original if known else value
 
 
-def _stand(value: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:
+def _make_for(value: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:
     return partial(make(value.func), *value.args, **value.keywords) if isinstance(value, partial) else make(value)
 
 

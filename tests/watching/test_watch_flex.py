@@ -145,6 +145,26 @@ def test_it_is_seen_by_whatever_name_the_model_has_it(way, monkeypatch):
     assert other.flex_attention is flex_attention
 
 
+@pytest.mark.parametrize("way", ["of another file", "an attribute", "an attribute with arguments"])
+def test_watchers_leave_in_any_order(way, monkeypatch):
+    other = types.ModuleType("flex_of_another_file")
+    other.flex_attention = flex_attention
+    monkeypatch.setitem(sys.modules, other.__name__, other)
+    model, tokens = Held(way).eval(), torch.randn(2, SIZE, 16)
+    before = dict(vars(model))
+    with torch.no_grad():
+        first, second = watch(model), watch(model)
+        first.__enter__()
+        seen = second.__enter__()
+        first.__exit__(None, None, None)
+        model(tokens)
+        second.__exit__(None, None, None)
+    assert len(seen) == 1
+    torch.testing.assert_close(seen[0].weights, wanted(model, tokens).detach())
+    assert vars(model) == before
+    assert other.flex_attention is flex_attention
+
+
 def test_a_reference_that_is_not_found_is_said():
     hidden = [flex_attention]
 
