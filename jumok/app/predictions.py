@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from jumok.data.arrow import import_parquet
 from jumok.errors import JumokError, suggest
-from jumok.extras import install_extra
 from jumok.files import replacing
 from jumok.wording import defuse, readable, write_count
 
@@ -229,13 +229,9 @@ class _ParquetWriter:
     """Rows are gathered into groups; `close` writes the last one."""
 
     def __init__(self, path: Path, columns: Mapping[str, type]) -> None:
-        try:
-            import pyarrow as pa  # type: ignore[import-untyped]
-            from pyarrow import parquet
-        except ModuleNotFoundError:
-            raise JumokError(
-                f"{path}: Parquet needs pyarrow, which is not installed: {install_extra('parquet')}"
-            ) from None
+        parquet = import_parquet()
+        import pyarrow as pa  # type: ignore[import-untyped]
+
         kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
         self._table, self._rows = pa.Table, []  # type: ignore[var-annotated]

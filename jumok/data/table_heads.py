@@ -9,12 +9,15 @@ import json
 import re
 from pathlib import Path
 
+from jumok.data.arrow import import_parquet, reading_parquet
 from jumok.data.texts.normal_form import RETURN
+from jumok.errors import JumokError
 
 __all__ = ["TABLE_SUFFIXES", "explain_csv", "find_named_separator", "is_quoted", "read_column_names",
            "separator_for", "unquote"]  # fmt: skip
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+PARQUET = ".parquet"
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", PARQUET)
 HEAD_BYTES = 1 << 16
 QUOTE, TAB = '"', "\t"
 SEPARATORS = (",", ";", TAB, "|")
@@ -23,28 +26,35 @@ NAMED_SEPARATOR = re.compile(r"\ufeff?\"?sep=([,;\t|])\"?[ \r\n]*", re.IGNORECAS
 
 
 def read_column_names(path: Path) -> list[str]:
-    """The names of a table's columns, in lower case; none where they cannot be read."""
+    """The names of a table's columns, in lower case; none of text where they cannot be read.
+
+    Raises:
+        JumokError: a Parquet file that is damaged, or pyarrow is not installed.
+    """
     try:
         if not path.is_file():
             return []
-        if path.suffix.lower() == ".parquet":
-            return _read_parquet_names(path)
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-        wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # whoever reads the rows says what to do
-        text = head.decode("utf-16" if wide else "utf-8-sig", "replace")
-        lines = io.StringIO(RETURN.sub(" ", text), newline="")
-        if path.suffix.lower() == ".jsonl":
-            row = json.loads(lines.readline())
-            return [str(name).strip().lower() for name in row] if isinstance(row, dict) else []
-        first = lines.readline()
-        named = find_named_separator(first)
-        if not named:
-            lines.seek(0)
-        names = next(csv.reader(lines, delimiter=named or separator_for(first)), [])
-        return [name.strip().lower() for name in names]
+        return _read_parquet_names(path) if path.suffix.lower() == PARQUET else _read_text_names(path)
+    except JumokError:
+        raise
     except (OSError, ValueError, csv.Error, RecursionError):
         return []
+
+
+def _read_text_names(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # whoever reads the rows says what to do
+    lines = io.StringIO(RETURN.sub(" ", head.decode("utf-16" if wide else "utf-8-sig", "replace")), newline="")
+    if path.suffix.lower() == ".jsonl":
+        row = json.loads(lines.readline())
+        return [str(name).strip().lower() for name in row] if isinstance(row, dict) else []
+    first = lines.readline()
+    named = find_named_separator(first)
+    if not named:
+        lines.seek(0)
+    names = next(csv.reader(lines, delimiter=named or separator_for(first)), [])
+    return [name.strip().lower() for name in names]
 
 
 def separator_for(line: str) -> str:
@@ -92,11 +102,6 @@ def unquote(cell: str) -> str:
 
 
 def _read_parquet_names(path: Path) -> list[str]:
-    try:
-        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        return []
-    try:
+    parquet = import_parquet()
+    with reading_parquet(path):
         return [str(name).lower() for name in parquet.read_schema(path).names]
-    except ArrowException:
-        return []

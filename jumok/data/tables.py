@@ -16,10 +16,10 @@ from typing import Literal, TextIO
 import pandas as pd  # type: ignore[import-untyped]
 from pandas.api import types  # type: ignore[import-untyped]
 
+from jumok.data.arrow import import_parquet, reading_parquet
 from jumok.data.table_heads import explain_csv, find_named_separator, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import GZIP, RETURN, refuse_returns
 from jumok.errors import JumokError, suggest
-from jumok.extras import install_extra
 from jumok.files import replacing
 from jumok.wording import write_count
 
@@ -253,23 +253,17 @@ def separator_of(path: Path, encoding: str = "utf-8") -> str:
 
 
 def _read_parquet(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
-    try:
-        from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
-    except ModuleNotFoundError:
-        raise JumokError(f"{path}: Parquet needs pyarrow, which is not installed: {install_extra('parquet')}") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            about = file.metadata
-            names = [name for name in file.schema_arrow.names if not NO_TARGET_NAME.fullmatch(name)]
-            _check_names(path, names)
-            unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
-            if about.num_rows * len(names) > MOST_CELLS or unpacked > MOST_BYTES:
-                raise JumokError(f"{path} has {about.num_rows:,} rows of {len(names):,} columns: give a part of it")
-            return file.read(columns=names, use_threads=False).to_pandas(
-                ignore_metadata=True, integer_object_nulls=as_text
-            )
-    except ArrowException as error:
-        raise JumokError(f"{path} is damaged or not a Parquet file ({str(error).splitlines()[0]})") from None
+    parquet = import_parquet()
+    with reading_parquet(path), parquet.ParquetFile(path) as file:
+        about = file.metadata
+        names = [name for name in file.schema_arrow.names if not NO_TARGET_NAME.fullmatch(name)]
+        _check_names(path, names)
+        unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+        if about.num_rows * len(names) > MOST_CELLS or unpacked > MOST_BYTES:
+            raise JumokError(f"{path} has {about.num_rows:,} rows of {len(names):,} columns: give a part of it")
+        read = file.read(columns=names, use_threads=False)
+        table: pd.DataFrame = read.to_pandas(ignore_metadata=True, integer_object_nulls=as_text)
+        return table
 
 
 READERS: dict[str, Callable[[Path, str, bool], pd.DataFrame]] = {

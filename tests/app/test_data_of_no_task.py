@@ -54,6 +54,19 @@ def test_what_is_data_of_no_task_is_named_in_one_line(jumok, place, verb, words,
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "words", [["train", "{}"], ["train", "images", "{}"], ["inspect", "{}"], ["select", "{}", "--target", "a"]]
+)
+@pytest.mark.parametrize("head", [b"image,label\na.png,x\n", b"PAR1\0\0PAR1"])
+def test_a_damaged_parquet_file_is_told_as_such(jumok, place, words, head):
+    (place / "x.parquet").write_bytes(head)
+    said = jumok(*[word.format("x.parquet") for word in words])
+    assert said.status == 2
+    assert said.err.startswith("jumok: x.parquet is damaged or not a Parquet file (")
+    assert said.err.count("\n") == 1
+    assert not (place / "runs").exists()
+
+
 def test_text_in_utf_16_is_still_told_as_what_it_is(jumok, place):
     (place / "wide.txt").write_text("a b\tb a\n", encoding="utf-16")
     said = jumok("train", "wide.txt", "--out", "out")

@@ -14,10 +14,10 @@ from jumok.app.engine.engines import ENGINES, Engine
 from jumok.app.engine.out_folder import OutFolder
 from jumok.app.engine.settings import EngineSettings
 from jumok.app.engine.shards import Source
-from jumok.app.engine.tables import check_arrow
 from jumok.app.options import options_of
 from jumok.app.progress import show_progress
 from jumok.app.session import Session
+from jumok.data.arrow import import_parquet
 from jumok.errors import JumokError, Stopped, suggest
 from jumok.machine import World
 from jumok.wording import readable, write_count
@@ -124,7 +124,7 @@ def make_data_set(
     engine = str(options.engine)
     if engine not in ENGINES:
         raise JumokError(f"no engine {engine!r}: {suggest(engine, ENGINES)}")
-    check_arrow()
+    import_parquet()
     given = restore_address(name)
     source = (find or open_source)(given, options.shard_size, options.column, session.remark)
     world = World.found()

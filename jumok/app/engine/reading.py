@@ -16,7 +16,8 @@ from jumok.app.engine.out_folder import read_key
 from jumok.app.engine.query import to_expression
 from jumok.app.engine.shards import Item
 from jumok.app.engine.sources import open_source
-from jumok.app.engine.tables import METADATA, check_arrow
+from jumok.app.engine.tables import METADATA
+from jumok.data.arrow import import_parquet
 from jumok.errors import JumokError, foreign
 
 __all__ = ["Looks", "is_data_set"]
@@ -55,7 +56,7 @@ class Looks:
         Raises:
             JumokError: it is damaged, or holds no row yet.
         """
-        check_arrow()
+        import_parquet()
         from pyarrow import dataset  # type: ignore[import-untyped]
 
         parts = sorted(map(str, folder.glob("part-*.parquet")))

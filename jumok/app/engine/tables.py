@@ -11,7 +11,6 @@ import numpy as np
 
 from jumok.app.engine.verb import Column
 from jumok.errors import JumokError
-from jumok.extras import install_extra
 from jumok.files import replacing
 from jumok.wording import readable
 
@@ -20,24 +19,12 @@ if TYPE_CHECKING:
 
     from jumok.app.engine.verb import About, Row
 
-__all__ = ["METADATA", "check_arrow", "count_rows", "make_schema", "make_table", "write_table"]
+__all__ = ["METADATA", "count_rows", "make_schema", "make_table", "write_table"]
 
 METADATA = b"jumok"
 """The key of the schema's metadata whose value says, as JSON, what all rows have in common."""
 REPEATED = ["label", "prediction", "target", "method", "verdict", "error"]
 """Columns whose values come again and again."""
-
-
-def check_arrow() -> None:
-    """Make sure that Parquet can be read and written.
-
-    Raises:
-        JumokError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow  # type: ignore[import-untyped]  # noqa: F401
-    except ModuleNotFoundError:
-        raise JumokError(f"data sets need pyarrow, which is not installed: {install_extra('parquet')}") from None
 
 
 def make_schema(about: About, *, labelled: bool = False) -> Any:
@@ -47,7 +34,7 @@ def make_schema(about: About, *, labelled: bool = False) -> Any:
         about: what its rows have in common.
         labelled: whether the source knows what is true of its inputs.
     """
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
 
     own = {"index": Column("int64"), "path": Column("text"), **({"label": Column("text")} if labelled else {})}
     columns = {**own, **about.columns(), "error": Column("text")}

@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jumok.data.arrow import import_parquet, reading_parquet
 from jumok.data.images.recognition import COLUMNS, column_for
 from jumok.data.packed.stamps import Stamp
 from jumok.data.table_rows import cell_text
-from jumok.errors import JumokError, first_line, foreign
+from jumok.errors import JumokError, first_line
 
 __all__ = ["WINDOW_BYTES", "Group", "ParquetImages", "index_parquet", "locate", "name_row", "read_parquet_image",
            "read_told"]  # fmt: skip
@@ -77,10 +78,8 @@ def index_parquet(stamp: Stamp) -> ParquetImages | None:
     Raises:
         JumokError: it is damaged, or pyarrow is not installed.
     """
-    from jumok.data.packed.arrow import import_parquet
-
     parquet = import_parquet()
-    with foreign(f"cannot read {stamp.path}", "replace it"):
+    with reading_parquet(Path(stamp.path)):
         about = parquet.read_metadata(stamp.path)
         schema = about.schema.to_arrow_schema()
     column = _find_column(schema)
@@ -137,8 +136,6 @@ def read_told(stamp: Stamp, split_by: str | None) -> Iterator[tuple[str, str, st
     Raises:
         JumokError: the file is damaged, or has no column of labels or of the group's name.
     """
-    from jumok.data.packed.arrow import import_parquet
-
     images = index_parquet(stamp)
     assert images is not None
     spelt = {name.lower(): name for name in images.names if name != images.column}
@@ -152,7 +149,7 @@ def read_told(stamp: Stamp, split_by: str | None) -> Iterator[tuple[str, str, st
     if group is not None and group not in spelt:
         raise JumokError(f"{stamp.path} has no column {split_by!r}: it has {', '.join(images.names)}")
     wanted = [spelt[name] if name else None for name in (found["label"], found["split"], group)]
-    with foreign(f"cannot read {stamp.path}", "replace it"):
+    with reading_parquet(Path(stamp.path)):
         file = import_parquet().ParquetFile(stamp.path, metadata=images.about)
         for batch in file.iter_batches(columns=sorted({name for name in wanted if name})):
             columns = [_spell(batch, name, images) for name in wanted]
@@ -235,8 +232,6 @@ HELD = HeldGroups(2 * WINDOW_BYTES)
 
 
 def _read_group(stamp: Stamp, images: ParquetImages, number: int) -> Any:
-    from jumok.data.packed.arrow import import_parquet
-
     try:
         file = import_parquet().ParquetFile(Path(stamp.path), metadata=images.about)
         return file.read_row_group(number, columns=[images.column], use_threads=False).column(0)

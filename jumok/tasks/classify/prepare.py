@@ -25,7 +25,6 @@ from jumok.tasks.classify.hashing import hash_parts
 from jumok.tasks.classify.kinds import KINDS, AnswerKind, kind_of
 from jumok.tasks.classify.kinds.kind import read_all
 from jumok.tasks.classify.look_alikes import describe_look_alikes
-from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.recipe import (
     Repeated,
     balance_order,
@@ -37,6 +36,7 @@ from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import find_trusted_rate, system_options
+from jumok.tasks.classify.trainable import check_trainable
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
@@ -169,7 +169,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     if start is not None:
         settings = settings.model_copy(update={"options": start.options_with(settings.options)})
     size, why, seen = _settle_size(settings, sets["train"], start)
-    _check_learns(settings, sets["train"], size)  # before the long part
+    check_trainable(settings, sets["train"], size)  # before the long part
     processed = None if start is None else start.kept(settings.data)
     fit = None if processed is None else processed.fit
     train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress, fit)
@@ -188,36 +188,6 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     remarks = (sized, *_remark_begun(config), *about, *chosen.remarks)
     ready = _ready(config, sets, (train, val), add_before(trained_on, init), initial, remarks, None, progress)
     return replace(ready, remarks=(*remarks, *describe_learning(ready.module(), kept=ready.features is not None)))
-
-
-def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -> None:
-    """Refuse options that a system does not take, and labels that it cannot learn."""
-    options = system_options(settings.system, settings.options, len(images.classes), size)
-    if settings.training.strategy == "fsdp":
-        _check_sharded(settings, options)
-    if KINDS[images.kind].of_systems_with_own_loss:
-        return
-    if isinstance(systems.build(settings.system, configure_system(settings.system, options)), OwnLoss):
-        raise JumokError(
-            f"{settings.system} is trained in a way of its own, to tell the one class of each image, and each of these "
-            f"has {images.each_has}: choose another --system"
-        )
-
-
-def _check_sharded(settings: Settings, options: Mapping[str, Any]) -> None:
-    """Refuse what is not computed by calling the model as a whole, as weights of which each process holds a part need.
-
-    Raises:
-        JumokError: a system that is trained in a way of its own, or a part of the weights that is not to learn.
-    """
-    if settings.training.freeze != "none" or settings.training.lora is not None:
-        raise JumokError("--strategy fsdp trains all weights: leave --freeze and --lora out")
-    if settings.system in systems.SYSTEMS:
-        model = systems.build(settings.system, configure_system(settings.system, dict(options)))
-        if isinstance(model, OwnLoss | OwnFigures):
-            raise JumokError(
-                f"{settings.system} is trained in a way of its own, which --strategy fsdp does not know: use ddp"
-            )
 
 
 def _remark_begun(config: RunConfig) -> list[str]:

@@ -155,7 +155,7 @@ def squeeze(path):
     [
         (lambda folder: cut(write_shard(folder / "a.tar", IMAGES)), "unexpected end"),
         (lambda folder: trim(write_shard(folder / "a.tar", IMAGES)), "mark of its end is missing"),
-        (lambda folder: cut(write_parquet(folder / "a.parquet", IMAGES)), "cannot read"),
+        (lambda folder: cut(write_parquet(folder / "a.parquet", IMAGES)), "damaged or not a Parquet file"),
         (lambda folder: squeeze(write_shard(folder / "a.tar", IMAGES)).rename(folder / "b.tar"), "gunzip it"),
         (lambda folder: squeeze(write_shard(folder / "in" / "a.tar", IMAGES)).parent, "decompress it"),
         (lambda folder: write_tar(folder / "a.tar", [("a.txt", b"x")]), "no image in"),
