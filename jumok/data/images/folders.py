@@ -15,11 +15,10 @@ from jumok.data.images.image_set import ImageSet, join_sets
 from jumok.data.images.label_tables import WHOLE, attach_notes, find_tables, is_table, prefers_table, read_labels
 from jumok.data.images.layouts import Layout, find_layout
 from jumok.data.images.listing import (
-    RESULTS,
     STRAY_IMAGES,
     Listing,
     compose,
-    count_results,
+    count_passed_over,
     describe_left_out,
     is_folder,
     list_entries,
@@ -230,8 +229,8 @@ def _scan_parts(root: Path, classes_are: str, *, need_train: bool = True) -> dic
         _check_same_classes(parts[main].classes, found.classes, places[part], lacking_too=need_train)
     parts = {part: found.with_classes(parts[main].classes) for part, found in parts.items()}
     left_out = sum((Counter(found.left_out) for found in parts.values()), Counter())
-    if layout.parts and (count := count_results(root)):
-        left_out[RESULTS] += count
+    if layout.parts:
+        left_out += count_passed_over(root)
     alike = describe_alike(parts[main].classes)
     notes = (*layout.notes, *beside.notes, *describe_left_out(left_out), *alike)
     parts = {part: replace(found, left_out={}) for part, found in parts.items()}
@@ -288,9 +287,8 @@ def _find_class_folders(root: Path) -> tuple[dict[str, Path], Counter[str]]:
     for place in folders.values():
         if any(name.casefold() == "train" for name in list_subfolders(place)):
             raise JumokError(f"{root} holds {place.name}/ with train/ inside: did you mean {place}?")
-    results = {RESULTS: count} if (count := count_results(root)) else {}
     kinds = (STRAY_IMAGES if is_image_name(name) else Path(name).suffix.lower() for name in strays)
-    return folders, Counter(kinds) + Counter(results)
+    return folders, Counter(kinds) + count_passed_over(root)
 
 
 def _explain_no_class_folders(root: Path, strays: list[str]) -> str:

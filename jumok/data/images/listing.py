@@ -20,6 +20,8 @@ NO_PLAIN_FILE = "pipe"
 """Stands among the endings of other files for pipes, devices and links to nothing."""
 RESULTS = "results of jumok"
 """Stands there for folders that this program wrote."""
+HIDDEN = "hidden folders of images"
+"""Stands there for hidden folders that hold images."""
 STRAY_IMAGES = "images beside class folders"
 """Stands there for images that lie in no class folder."""
 MOST_ENDINGS = 5
@@ -49,9 +51,8 @@ def list_files(folder: Path) -> Listing:
     """
     found: list[Path] = []
     others: Counter[str] = Counter()
-    for place, results in _walk(folder):
-        if results:
-            others[RESULTS] += results
+    for place, passed_over in _walk(folder):
+        others += passed_over
         for entry in place:
             if is_image_name(entry.name) and is_plain_file(entry):
                 found.append(Path(entry.path))
@@ -75,8 +76,8 @@ def has_class_folders(folder: Path) -> bool:
     return any(has_image_below(folder / name) for name in list_subfolders(folder))
 
 
-def _walk(folder: Path) -> Iterator[tuple[list[os.DirEntry[str]], int]]:
-    """The files of a folder and of each below it, and how many folders of results are passed over there."""
+def _walk(folder: Path) -> Iterator[tuple[list[os.DirEntry[str]], Counter[str]]]:
+    """The files of a folder and of each below it, and the folders that are passed over there."""
     above = {*folder.absolute().parents, *Path(os.path.realpath(folder)).parents}
     waiting, seen = [folder], {os.path.realpath(parent) for parent in above}
     while waiting:
@@ -84,9 +85,9 @@ def _walk(folder: Path) -> Iterator[tuple[list[os.DirEntry[str]], int]]:
         if (real := os.path.realpath(place)) in seen:
             continue
         seen.add(real)
-        entries, results = _scan(place)
+        entries, passed_over = _scan(place)
         waiting += [Path(entry.path) for entry in reversed(entries) if is_folder(entry)]
-        yield [entry for entry in entries if not is_folder(entry)], results
+        yield [entry for entry in entries if not is_folder(entry)], passed_over
 
 
 def list_entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -98,16 +99,16 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
     return _scan(folder)[0]
 
 
-def count_results(folder: Path) -> int:
-    """How many of the folders directly inside are results of this program."""
+def count_passed_over(folder: Path) -> Counter[str]:
+    """How many of the folders directly inside are results of this program, or hidden ones with images in them."""
     return _scan(folder)[1]
 
 
-def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], int]:
-    """The entries of a folder, and how many folders of results are left out."""
+def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], Counter[str]]:
+    """The entries of a folder, and how many folders are left out, by the reason."""
     try:
         with os.scandir(folder) as entries:
-            kept = [entry for entry in entries if not _is_litter(entry.name)]
+            found = list(entries)
     except FileNotFoundError as error:
         raise JumokError(f"no such folder: {folder}") from error
     except NotADirectoryError as error:
@@ -116,8 +117,20 @@ def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], int]:
         raise JumokError(
             f"cannot read the folder {folder}: {error.strerror or error}; check its permissions"
         ) from error
+    kept = [entry for entry in found if not _is_litter(entry.name)]
     given = [entry for entry in kept if not (is_folder(entry) and _is_marked(Path(entry.path)))]
-    return sorted(given, key=lambda entry: (compose(entry.name), entry.name)), len(kept) - len(given)
+    hidden = [entry for entry in found if entry.name.startswith(".") and is_folder(entry) and _holds_image(entry)]
+    passed_over = +Counter({RESULTS: len(kept) - len(given), HIDDEN: len(hidden)})
+    return sorted(given, key=lambda entry: (compose(entry.name), entry.name)), passed_over
+
+
+def _holds_image(folder: os.DirEntry[str]) -> bool:
+    """Whether an image lies directly inside a folder that is passed over; not where that may not be read."""
+    try:
+        with os.scandir(folder.path) as entries:
+            return any(is_image_name(entry.name) and not _is_litter(entry.name) for entry in entries)
+    except OSError:
+        return False
 
 
 def _is_marked(folder: Path) -> bool:
@@ -190,6 +203,14 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
                 "left out: {count} folders of jumok's own results",
             )
         )
+    if hidden := others.get(HIDDEN, 0):
+        lines.append(
+            later_count(
+                hidden,
+                "left out: {count} hidden folder with images (its name begins with a dot)",
+                "left out: {count} hidden folders with images (their names begin with a dot)",
+            )
+        )
     if strays := others.get(STRAY_IMAGES, 0):
         lines.append(
             later_count(
@@ -198,7 +219,7 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
                 "left out: {count} images that lie beside the class folders: put each into the folder of its class",
             )
         )
-    special = (NO_PLAIN_FILE, RESULTS, STRAY_IMAGES)
+    special = (NO_PLAIN_FILE, RESULTS, HIDDEN, STRAY_IMAGES)
     rest = Counter({end: count for end, count in others.items() if end not in special and not explain_unread(end)})
     if total := rest.total():
         shown = [_count_ending(count, ending) for ending, count in rest.most_common(MOST_ENDINGS)]

@@ -50,7 +50,7 @@ def test_suffixes_in_any_case_and_deeper_folders_count(tmp_path):
 
 def test_hidden_files_and_litter_do_not_exist_and_other_files_are_counted(tmp_path):
     fill(tmp_path, one=2, two=1)
-    for name in (".DS_Store", "one/Thumbs.db", "one/._000.png", ".git/x.png", "__MACOSX/one/x.png"):
+    for name in (".DS_Store", "one/Thumbs.db", "one/._000.png", ".git/refs/x.png", "__MACOSX/one/x.png"):
         touch(tmp_path / name)
     assert scan_folder(tmp_path).skipped == 0
     touch(tmp_path / "readme.txt")
@@ -345,6 +345,19 @@ def test_results_beside_class_folders_and_parts_are_no_class(tmp_path):
         found = scan(root)["train"]
         assert found.classes == ("b", "c")
         assert found.notes == ("left out: 1 folder of jumok's own results",)
+
+
+def test_hidden_folders_with_images_are_told(tmp_path):
+    for root in (fill(tmp_path / "a", b=9, c=9), tmp_path / "parts"):
+        fill(tmp_path / "parts" / "train", b=9, c=9)
+        fill(root, **{".22": 9})
+        (root / ".empty").mkdir()
+        found = scan(root)["train"]
+        assert found.classes == ("b", "c")
+        assert found.notes == ("left out: 1 hidden folder with images (its name begins with a dot)",)
+    fill(tmp_path / "a" / "b", **{".old": 2, ".older": 2})
+    (note,) = scan(tmp_path / "a")["train"].notes
+    assert note == "left out: 3 hidden folders with images (their names begin with a dot)"
 
 
 def test_images_beside_the_class_folders_are_called_images(tmp_path):
