@@ -18,8 +18,11 @@ __all__ = [
     "DecimalMark",
     "Reading",
     "count_days",
+    "describe_rounded",
     "find_mixed_marks",
+    "find_sentinel",
     "has_decimal_comma",
+    "is_rounded",
     "read_compact_dates",
     "read_dates",
     "read_numbers",
@@ -31,6 +34,8 @@ DecimalMark = str | None
 
 SENTINELS = tuple(sign * nines for nines in (99, 999, 9999, 99999) for sign in (-1, 1))
 """Numbers that stand for what is missing in many tables."""
+MOST_EXACT = 2.0**53
+"""Up to which each whole number is a floating-point number."""
 FIRST_CELLS = 50
 """So many cells are tried first, for most columns of text hold neither numbers nor dates."""
 FIRST_DAY, LAST_DAY = 19000101, 21001231
@@ -160,6 +165,11 @@ COMMA: dict[str, Way] = {"decimal comma": _read_comma}
 WAYS: dict[DecimalMark, dict[str, Way]] = {None: {**POINT, **COMMA}, ".": POINT, ",": COMMA}
 
 
+def is_rounded(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which numbers are so large that not each whole number near them is one, (n,) bool."""
+    return np.abs(values) >= MOST_EXACT
+
+
 def find_sentinel(values: NDArray[np.float64]) -> str:
     """A number far beyond all others, more than once, that often means "missing"."""
     low, high = values.min(), values.max()
@@ -170,6 +180,23 @@ def find_sentinel(values: NDArray[np.float64]) -> str:
         if count > 1 and len(others) and np.abs(others - sentinel).min() > max(np.ptp(others), 1.0):
             return f"{count:,} cells hold {sentinel}: give --na {sentinel} if that means missing"
     return ""
+
+
+def describe_rounded(different: int, values: NDArray[np.float64]) -> str:
+    """What to say of large whole numbers that fall together as floating-point numbers; nothing of others.
+
+    Args:
+        different: how many there are among those beyond 2^53.
+        values: as which these were read, in any number.
+    """
+    kept = len(np.unique(values))
+    if kept >= different:
+        return ""
+    return later(
+        "{different} whole numbers beyond 2^53 are rounded to {kept}: subtract what they have in common, or split them",
+        different=f"{different:,}",
+        kept=f"{kept:,}",
+    )
 
 
 # -- dates --------------------------------------------------------------------------------------

@@ -18,8 +18,10 @@ from jumok.data.cell_texts import (
     DecimalMark,
     Reading,
     count_days,
+    describe_rounded,
     find_mixed_marks,
     find_sentinel,
+    is_rounded,
     read_compact_dates,
     read_dates,
     read_numbers,
@@ -174,8 +176,13 @@ def _recognise_numbers(column: pd.Series, na: tuple[str, ...]) -> Column:
         days = np.full(len(values), np.nan)
         days[~np.isnan(values)] = dates.values
         return Column(name, "date", pd.Series(days, column.index, name=name), dates.how, missing)
-    doubt = find_sentinel(there)
+    doubt = find_sentinel(there) or _find_rounded(column, values)
     return Column(name, "number", pd.Series(values, column.index, name=name), missing=missing, doubt=doubt)
+
+
+def _find_rounded(column: pd.Series, values: NDArray[np.float64]) -> str:
+    large = is_rounded(values) if types.is_integer_dtype(column) else np.zeros(0, bool)
+    return describe_rounded(column[large].nunique(), values[large]) if large.any() else ""
 
 
 def _recognise_objects(column: pd.Series) -> Column:
@@ -225,7 +232,9 @@ def _recognise_texts(column: pd.Series, texts: DistinctCells, decimal: DecimalMa
             if reading is not None and not (target and gone.any() and _may_be_classes(reading)):
                 missing = texts.missing + _count(texts, gone)
                 values = pd.Series(texts.spread(reading.values, ~gone), column.index, name=name)
-                doubt = reading.doubt or find_sentinel(reading.values)
+                large = is_rounded(reading.values)
+                rounded = describe_rounded(int(large.sum()), reading.values[large])
+                doubt = reading.doubt or find_sentinel(reading.values) or rounded
                 return Column(name, kind, values, reading.how, missing, doubt=doubt)
     return _count_categories(column, texts, words)
 

@@ -85,6 +85,15 @@ def test_one_column_with_a_decimal_comma_tells_of_the_others():
     assert recognise_columns(table, "t", Corrections())["y"].values.iloc[0] == 1234
 
 
+@pytest.mark.parametrize("read", [list, lambda numbers: list(map(str, numbers))], ids=["numbers", "texts"])
+def test_whole_numbers_that_fall_together_are_told(read):
+    close = [10**18 + number for number in range(40)]
+    assert "40 whole numbers beyond 2^53 are rounded to 1: " in recognise(read(close)).doubt
+    apart = [10**18 + 1024 * number for number in range(40)]
+    assert not recognise(read(apart)).doubt
+    assert not recognise(read([2**53 - number for number in range(40)])).doubt
+
+
 def test_a_number_far_from_all_others_is_doubted():
     assert "hold -999" in recognise([-999, -999, *range(38)]).doubt
     assert not recognise([99, 99, *range(38)]).doubt.count("hold -")
