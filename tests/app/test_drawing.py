@@ -88,7 +88,7 @@ def test_bounds_and_colours_are_those_asked_for_and_are_told(tmp_path, photo):
         (lambda photo, path: over_image().draw(path / "none.png", path / "a.png"), "none.png"),
         (lambda photo, path: over_image().draw(photo, path / "a.jpg"), ".png, .svg or .pdf"),
         (lambda photo, path: over_image().save(path / "x.png"), r"map\.draw\(image, '.*x\.png'\)"),
-        (lambda photo, path: over_words().save(path / "x.png"), r"map\.draw\('.*x\.png'\)"),
+        (lambda photo, path: over_words().save(path / "x.npz"), r"\.safetensors or drawn as .*x\.npz"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(tmp_path, photo, call, message):

@@ -196,6 +196,18 @@ def test_saliency_is_scored_without_a_model_and_beside_one(model, images, tmp_pa
     assert len(json.loads((tmp_path / "out" / "measure.json").read_text())["methods"]) == 5
 
 
+@pytest.mark.parametrize("asked", ["model", "no model"])
+def test_images_without_classes_are_scored_against_their_masks(asked, model, images, tmp_path, capsys):
+    flat, masks, out = images / "scratch", images.parent / "masks" / "scratch", tmp_path / "out"
+    words = (model, flat, "--method", "rollout") if asked == "model" else (flat, "--method", "boolean-maps")
+    assert jumok("measure", *words, "--masks", masks, "--out", out) == 0
+    report = json.loads((out / "measure.json").read_text())
+    assert (report["images"], report["left_out"]) == (3, {"empty": 0, "full": 0})
+    assert "the images have no classes" in capsys.readouterr().out
+    assert jumok("measure", *words, "--masks", masks, "--images", "5") == 2
+    assert "has its images inside: leave out the folder 5" in capsys.readouterr().err
+
+
 def test_a_missing_and_a_wrong_sized_mask_are_named(model, images, tmp_path, capsys):
     masks = images.parent / "masks"
     (masks / "scratch" / "1.png").unlink()

@@ -130,6 +130,7 @@ def choose_images(
     """
     from jumok.app.classify.saved_anew import describe_saved_anew
     from jumok.data.images.contents import hash_files
+    from jumok.data.images.folders import refuse_images_folder
     from jumok.data.images.image_set import join_sets
     from jumok.data.splits import SPLITS
 
@@ -138,6 +139,8 @@ def choose_images(
     if unseen and judge.record is None:
         raise JumokError("--unseen needs a run that records what it was trained on: leave it out")
     plain = None if labelled else _scan_unlabelled(data)
+    if plain is not None:
+        refuse_images_folder(data, images)
     parts = _scan(judge, data, images, labelled=labelled) if plain is None else {"train": plain}
     split = split if plain is None else "all"
     whole = join_sets(list(parts.values())) if len(parts) > 1 else next(iter(parts.values()))

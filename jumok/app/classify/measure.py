@@ -305,8 +305,7 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
 
     options = options or Options()
     folder = None if options.images is None else Path(options.images)
-    labelled = not (model and (options.faithful or options.sanity) and options.masks is None)
-    return choose_images(_open_judge(model), images, split, unseen=options.unseen, images=folder, labelled=labelled)
+    return choose_images(_open_judge(model), images, split, unseen=options.unseen, images=folder, labelled=False)
 
 
 def _open_judge(model: str) -> Judge:

@@ -34,7 +34,16 @@ from jumok.data.splits import IMAGE_SHARES, SPLITS, Shares, check_shares
 from jumok.data.table_heads import TABLE_SUFFIXES
 from jumok.errors import JumokError, suggest
 
-__all__ = ["FoundImages", "ImageSet", "find_images", "list_images", "scan", "scan_folder", "scan_ready"]
+__all__ = [
+    "FoundImages",
+    "ImageSet",
+    "find_images",
+    "list_images",
+    "refuse_images_folder",
+    "scan",
+    "scan_folder",
+    "scan_ready",
+]
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 SPLIT_BY_FOLDER = "folder"
@@ -118,7 +127,7 @@ def scan_ready(
     root = Path(root)
     _refuse_address(root)
     if packed := find_packed(root):
-        _refuse_images_folder(root, images)
+        refuse_images_folder(root, images)
         return read_packed(root, packed, split_by=split_by, labels_are=labels_are, need_train=need_train)
     if tables := _find_tables(root):
         return _read_tables(tables, images, split_by, labels_are)
@@ -129,7 +138,7 @@ def scan_ready(
             f"{root} is a folder of classes, which gives each image one class: wanted a table of image,label with "
             f"{'numbers' if labels_are == 'number' else 'any number of labels for each image'}"
         )
-    _refuse_images_folder(root, images)
+    refuse_images_folder(root, images)
     parts = _scan_parts(root, classes_are, need_train=need_train)
     return {part: _group(found, split_by) for part, found in parts.items()}
 
@@ -144,7 +153,12 @@ def _refuse_address(root: Path) -> None:
         )
 
 
-def _refuse_images_folder(root: Path, images: str | os.PathLike[str] | None) -> None:
+def refuse_images_folder(root: Path, images: str | os.PathLike[str] | None) -> None:
+    """Refuse a folder of images that only a table could name, beside data that has its images inside.
+
+    Raises:
+        JumokError: one was given.
+    """
     if images is not None:
         raise JumokError(
             f"{root} has its images inside: leave out the folder {images}, or give a table with the columns image and "
