@@ -44,8 +44,8 @@ def chefer(
     """
     flow = seen.flow(end, partial=partial)
     gradients = take_gradients(target, flow.layers, flow.batch)
-    read = None if query is not None else share_read(flow.layers[-1], flow.queries, gradients[-1])
-    start, label = read or start_row("cls" if query is None else query, flow.queries, flow.batch, flow.layers[0].device)
+    read = None if query is not None else share_read(flow, gradients)
+    start, label = read or start_row(query, flow.queries, flow.batch, flow.layers[0].device)
     row, added, unseen = _carry(flow, gradients, start)
     if not added or not bool(row.any()):
         raise JumokError(

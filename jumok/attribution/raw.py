@@ -74,7 +74,7 @@ def _find_row(seen: Seen, target: Tensor, query: Place | None, layer: str | int)
             whole, (shares, label) = seen[layer], read
             rows = torch.einsum("b...qk,bq->b...k", whole.weights, shares.to(whole.weights.device))
             return replace(whole, weights=rows[..., None, :], queries=One(label))
-    return seen.row(layer, find_query("cls" if query is None else query, queries))
+    return seen.row(layer, find_query(query, queries))
 
 
 def join_windows(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, One, Place, Scale
@@ -15,6 +18,7 @@ __all__ = ["READ", "find_read", "find_start", "has_class_token", "make_row", "sh
 
 READ = "what was read"
 """Several tokens, or others in each input."""
+TRACE_IT = "or run the model with gradients enabled: then it starts from the tokens that the target was read off"
 
 
 def find_start(flow: Flow, target: Tensor, query: Place | None) -> tuple[Tensor, str]:
@@ -29,38 +33,57 @@ def find_start(flow: Flow, target: Tensor, query: Place | None) -> tuple[Tensor,
         JumokError: no such token, or the target does not tell.
     """
     last, axis = flow.layers[-1], flow.queries
-    if query is None and not has_class_token(axis):
-        read = find_read(last, axis, target, flow.batch)
-        if read is not None:
-            return read
-    return start_row("cls" if query is None else query, axis, flow.batch, last.device)
+    if query is not None or has_class_token(axis):
+        return start_row(query, axis, flow.batch, last.device)
+    traced = target.requires_grad and last.traced is not None
+    read = share_read(flow, take_gradients(target, flow.layers[-flow.parts :], flow.batch)) if traced else None
+    try:
+        return read or start_row(None, axis, flow.batch, last.device)
+    except JumokError as error:
+        raise error if traced else JumokError(f"{error}; {TRACE_IT}") from error
 
 
-def find_read(last: Attended, axis: Axis, target: Tensor, batch: int) -> tuple[Tensor, str] | None:
-    """As `share_read`, of a target whose gradient has not been taken; None also where it has none."""
-    if not target.requires_grad or last.traced is None:
-        return None
-    return share_read(last, axis, take_gradients(target, [last], batch)[0])
-
-
-def share_read(last: Attended, axis: Axis, gradient: Tensor | None) -> tuple[Tensor, str] | None:
-    """Even shares over the tokens that the target was read off, and their name; None where that cannot be told.
+def share_read(flow: Flow, gradients: Sequence[Tensor | None]) -> tuple[Tensor, str] | None:
+    """Even shares over the tokens of a chain's end that the target was read off, and their name; None: no telling.
 
     Args:
-        last: the call that the target was read off.
-        axis: of its queries.
-        gradient: of the target, at what the call traced.
+        flow: the calls that are followed.
+        gradients: of the target, at what the last calls traced, at least as many as are parts of the last layer.
     Returns:
         (batch, queries), each row of which sums to 1.
     """
-    if gradient is None or not isinstance(last, Sloped) or last.shape[2] != len(axis):
+    found = []
+    for call, gradient in zip(flow.layers[-flow.parts :], gradients[-flow.parts :], strict=True):
+        if not isinstance(call, Sloped) or (gradient is None and flow.parts == 1):
+            return None
+        nothing = torch.zeros(call.shape[0], call.shape[2], dtype=torch.bool, device=call.device)
+        found.append(nothing if gradient is None else call.find_read(gradient))
+    read = flow.lay_out(found)
+    return None if read is None else _share(read, flow.queries)
+
+
+def find_read(last: Attended, axis: Axis, target: Tensor, batch: int) -> tuple[Tensor, str] | None:
+    """As `share_read`, of one call whose gradient has not been taken.
+
+    Args:
+        last: the call.
+        axis: of its queries.
+        target: what was read off it; None of a call or a target without gradients.
+        batch: images, or sentences.
+    """
+    if not target.requires_grad or last.traced is None or not isinstance(last, Sloped) or last.shape[2] != len(axis):
         return None
-    read = last.find_read(gradient).float()
+    (gradient,) = take_gradients(target, [last], batch)
+    return None if gradient is None else _share(last.find_read(gradient), axis)
+
+
+def _share(read: Tensor, axis: Axis) -> tuple[Tensor, str] | None:
+    """Even shares over those tokens, (batch, queries) bool; None where an input has none."""
     counts = read.sum(1, keepdim=True)
     if not bool(counts.all()):
         return None
     same = int(read.any(0).sum()) == 1
-    return read / counts, axis.label(int(read[0].argmax())) if same else READ
+    return read.float() / counts, axis.label(int(read[0].float().argmax())) if same else READ
 
 
 def has_class_token(axis: Axis) -> bool:

@@ -27,11 +27,11 @@ CLASS_TOKENS = ("[CLS]", "<s>")
 """What the class token is called among words."""
 
 
-def start_row(query: Place, axis: Axis, batch: int, device: torch.device) -> tuple[Tensor, str]:
+def start_row(query: Place | None, axis: Axis, batch: int, device: torch.device) -> tuple[Tensor, str]:
     """Where a chain starts: 1 at the query, or even shares over all places.
 
     Args:
-        query: "mean", or what picks one token of the axis.
+        query: "mean", or as for `find_query`.
         axis: of the tokens.
         batch: how many images or sentences.
         device: of the weights.
@@ -51,14 +51,19 @@ def start_row(query: Place, axis: Axis, batch: int, device: torch.device) -> tup
     return start, axis.label(index)
 
 
-def find_query(query: Place, axis: Axis) -> int:
+def find_query(query: Place | None, axis: Axis) -> int:
     """The number of the token that a query names.
 
+    Args:
+        query: what picks one token of the axis; None: the class token or, where no other is there, the only token.
+        axis: of the tokens.
     Raises:
         JumokError: no such token; the message says how to name one.
     """
+    if query is None and len(axis) == 1:
+        return 0
     try:
-        return axis.index(_find_class_token(query, axis))
+        return axis.index(_find_class_token("cls" if query is None else query, axis))
     except JumokError as error:
         raise JumokError(f"{error}; {CHOOSE_QUERY}") from error
 

@@ -6,7 +6,7 @@ Sums of calls made side by side add, tokens that were merged share, windows and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -40,6 +40,7 @@ class Flow:
         unseen: what mixed tokens on the way, unseen.
         averaged: what mixed tokens on the way and is taken as the mean of its window.
         heads: whether the last calls are parts of one, as heads are.
+        parts: how many of the last calls make up the last layer, each for other tokens.
     """
 
     calls: list[Call]
@@ -56,6 +57,7 @@ class Flow:
     unseen: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
     heads: bool = False
+    parts: int = 1
     _worked_out: dict[torch.device, list[Step]] = field(default_factory=dict)
 
     @property
@@ -90,6 +92,24 @@ class Flow:
                     f"{method} adds layers up that are over the same tokens, and {call.module or 'one'} is over others "
                     "(windows, or merged tokens): use chefer or rollout, which follow them"
                 )
+
+    def lay_out(self, rows: Sequence[Tensor]) -> Tensor | None:
+        """What is told of the queries of the last calls, told of `queries`: windows and parts have them elsewhere.
+
+        Args:
+            rows: of each of the last `parts` calls (batch, queries) bool, in its own order.
+        Returns:
+            (batch, tokens of `queries`) bool; None where the calls' own are not those.
+        """
+        if len(rows) == 1 and rows[0].shape == self._starts[0].shape:
+            return rows[0]
+        states = [call.tokens.states for call in self.calls[-self.parts :]]
+        if len(self._starts) > 1:
+            return None
+        told = [
+            own[row.cpu()] for own, row in zip(states, rows, strict=True) if own is not None and own.shape == row.shape
+        ]
+        return torch.isin(self._starts[0], torch.cat(told)).to(rows[0].device) if len(told) == len(rows) else None
 
     def carry(
         self, start: Tensor, pull: Pull, *, passed: float, attended: float, shared: bool

@@ -51,7 +51,10 @@ def follow(
     chosen = {call.number for _, call in calls}
     ends = _find_ends(known, calls)
     touched, reached = _find_reached(known, calls, ends, chosen)
-    left = [name for name, call in calls if not bool(reached[call.tokens.states].any())]
+    left = _find_left(calls, reached)
+    if left and (parts := _find_parts(calls, left)):
+        ends, (touched, reached) = parts, _find_reached(known, calls, parts, chosen)
+        left = _find_left(calls, reached)
     if left:
         hidden = _notes_below(known, _list_entries(known, calls, touched, reached))
         mixed = f" (tokens are mixed by {list_some(hidden)}, whose weights are not seen)" if hidden else ""
@@ -70,6 +73,28 @@ def follow(
     notes = tuple(unseen), _list_averaged(known, reached & touched)
     made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, notes)
     return made
+
+
+def _find_left(calls: Sequence[tuple[str, Call]], reached: Tensor) -> list[str]:
+    """The calls that do not lead to the last one."""
+    return [name for name, call in calls if not bool(reached[call.tokens.states].any())]
+
+
+def _find_parts(calls: Sequence[tuple[str, Call]], left: Sequence[str]) -> list[Call]:
+    """The calls that make up the last layer, where it takes its queries part by part; none where others are left."""
+    last = calls[-1][1]
+    parts = [call for _, call in calls[-len(left) - 1 :]]
+    if {name for name, _ in calls[-len(left) - 1 : -1]} != {*left} or any(
+        part.module != last.module or not _have_same_keys(part, last) for part in parts
+    ):
+        return []
+    queries = torch.cat([part.tokens.queries.reshape(-1) for part in parts])  # type: ignore[union-attr]
+    return parts if len(queries.unique()) == len(queries) else []
+
+
+def _have_same_keys(one: Call, other: Call) -> bool:
+    keys, wanted = one.tokens.keys, other.tokens.keys
+    return keys is not None and wanted is not None and torch.equal(keys, wanted)
 
 
 def leave_out_others(calls: Sequence[tuple[str, Call]], known: Identities) -> list[tuple[str, Call]]:
@@ -101,7 +126,9 @@ def _make_flow(
     notes: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Flow:
     touched, reached = marks
-    shown = by_image(ends[-1], ends[-1].tokens.queries)  # type: ignore[arg-type]
+    apart = _are_apart(ends)
+    own = [by_image(end, end.tokens.queries) for end in ends]  # type: ignore[arg-type]
+    shown = torch.cat(own, 1) if apart else own[-1]
     starts = [sort_places(known, by_image(ends[-1], states), shown)[0] for states in _find_starts(known, ends)]
     order_axis = name(sort_places(known, shown, shown)[0])
     grouped, whole = group_entries(known, entries, calls, starts[0])
@@ -119,12 +146,22 @@ def _make_flow(
     chain = [call for _, call in calls]
     heads = len(ends) > 1 and are_joined(known, _take_one(ends[0]), _take_one(ends[-1]), shared=True)
     hidden = _find_hidden(known, entries) if notes[0] else entries[:0]
-    return Flow(chain, order_axis, keys, index, blocks, known, starts, cells, shares, touched, hidden, *notes, heads)
+    parts = len(ends) if apart else 1
+    return Flow(
+        chain, order_axis, keys, index, blocks, known, starts, cells, shares, touched, hidden, *notes, heads, parts
+    )
+
+
+def _are_apart(ends: Sequence[Call]) -> bool:
+    """Whether the last calls are parts of one layer, each of which looks for other tokens."""
+    return any(not torch.equal(end.tokens.queries, ends[-1].tokens.queries) for end in ends)  # type: ignore[arg-type]
 
 
 def _find_starts(known: Identities, ends: Sequence[Call]) -> list[Tensor]:
     """What the last calls gave: with the tokens that it was added to, where these are others than looked."""
     states = [end.tokens.states for end in ends if end.tokens.states is not None]
+    if _are_apart(ends):
+        return [torch.cat([by_image(end, each) for end, each in zip(ends, states, strict=True)], 1)]
     sums = find_sums(known, states)
     return states if sums is None else [sums]
 
