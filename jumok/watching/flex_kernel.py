@@ -144,7 +144,7 @@ def _find_held(modules: Mapping[str, nn.Module]) -> Iterator[tuple[nn.Module, st
     for module in modules.values() if wanted else ():
         for name, value in list(vars(module).items()):
             known = _standing.get((id(module), name))
-            if known or _is_one_of(value.func if isinstance(value, partial) else value, wanted):
+            if known or _is_one_of(value, wanted):
                 yield module, name, known.original if known else value
 
 
@@ -153,7 +153,9 @@ def _make_for(value: Any, make: Callable[[Callable[..., Any]], Callable[..., Any
 
 
 def _is_one_of(value: object, wanted: Container[int]) -> bool:
-    """Whether a value is one of some functions, by their ids, or a form of one that `torch.compile` gave."""
+    """Whether a value is one of some functions, by their ids: as it is, compiled, or with arguments of its own."""
+    if issubclass(type(value), partial):  # isinstance would ask the value itself, and some warn when they are asked
+        return _is_one_of(value.func, wanted)  # type: ignore[attr-defined]
     if id(value) in wanted:
         return True
     known = vars(value) if type(value) is FunctionType else {}

@@ -106,6 +106,9 @@ def call_elsewhere(query, key, value):
     return sys.modules["flex_of_another_file"].flex_attention(query, key, value)
 
 
+flex_with_arguments = functools.partial(flex_attention, scale=8**-0.5)
+
+
 class Held(Flexing):
     """Calls it by another way than a name of its own file."""
 
@@ -118,6 +121,7 @@ class Held(Flexing):
         ways = {
             "of another file": call_elsewhere,
             "compiled": compiled_flex,
+            "with arguments": flex_with_arguments,
             "an attribute": self.own,
             "an attribute with arguments": self.part,
             "a compiled attribute": self.compiled,
@@ -126,7 +130,15 @@ class Held(Flexing):
 
 
 @pytest.mark.parametrize(
-    "way", ["of another file", "compiled", "an attribute", "an attribute with arguments", "a compiled attribute"]
+    "way",
+    [
+        "of another file",
+        "compiled",
+        "with arguments",
+        "an attribute",
+        "an attribute with arguments",
+        "a compiled attribute",
+    ],
 )
 def test_it_is_seen_by_whatever_name_the_model_has_it(way, monkeypatch):
     other = types.ModuleType("flex_of_another_file")
