@@ -14,9 +14,14 @@ from jumok.errors import JumokError
 from jumok.files import RESULTS_MARK, write_atomically
 from jumok.language import later_count
 
-__all__ = ["Earlier", "check_outside_runs", "check_writable", "marking_results"]
+__all__ = ["Earlier", "check_named", "check_outside_runs", "check_writable", "marking_results"]
 
 RUN_FILES = ("config.yaml", "weights.safetensors")
+FILE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf", ".html", ".csv", ".tsv", ".json", ".jsonl", ".txt", ".parquet"),
+    *(".onnx", ".pt", ".pth", ".pt2", ".ckpt", ".safetensors"),
+)
+"""How files are named that somebody may want, where this program writes a folder of files."""
 
 
 def check_outside_runs(out: Path) -> None:
@@ -27,6 +32,18 @@ def check_outside_runs(out: Path) -> None:
     """
     if any((out / name).exists() for name in RUN_FILES):
         raise JumokError(f"--out {out} is the folder of a run: give another, such as --out {out / 'ask'}")
+
+
+def check_named(folder: Path) -> None:
+    """Refuse a new folder that is named as a file: whoever names it so waits for one.
+
+    Raises:
+        JumokError: it is.
+    """
+    if folder.suffix.lower() in FILE_SUFFIXES and not folder.is_dir():
+        raise JumokError(
+            f"{folder} is named as a file, and a folder of files is written: leave out the ending {folder.suffix}"
+        )
 
 
 def check_writable(folder: Path) -> None:

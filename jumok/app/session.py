@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from jumok.app.outputs import Earlier, check_writable, marking_results
+from jumok.app.outputs import Earlier, check_named, check_writable, marking_results
 from jumok.app.telling import tell, tell_all
 from jumok.files import write_atomically
 from jumok.machine import World
@@ -34,6 +34,8 @@ OF_RESULTS = frozenset({"look", "saliency", "ask", "inspect", "measure", "compar
 """Commands whose --out is a folder of results alone."""
 GO_ON = frozenset({"compare"})
 """Those of them that go on with what they find there."""
+OF_FILES = frozenset({"translate"})
+"""Commands whose --out is a file."""
 SCHEMA_VERSION = 1
 """Of the JSON that commands print (docs/json.md): raised when a key is renamed, removed or means something else."""
 
@@ -195,8 +197,10 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 given.get("seed", 0),
                 began,
             )
-            pictures = name in OF_RESULTS and not values.get("engine")  # a data set is known by its manifest
-            out = values.get("out") if pictures else None
+            out = None if values.get("engine") else values.get("out")  # a data set is known by its manifest
+            if out is not None and name not in OF_FILES:
+                check_named(out)
+            out = out if name in OF_RESULTS else None
             if out is not None:
                 check_writable(out)
             earlier = Earlier.of(out if name not in GO_ON else None)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jumok.app.outputs import check_writable
+from jumok.app.outputs import check_named, check_writable
 from jumok.errors import JumokError
 
 
@@ -19,6 +19,29 @@ def test_a_file_in_its_way_is_told(tmp_path, place, reason):
     (tmp_path / "file").touch()
     with pytest.raises(JumokError, match=f"cannot make the folder .*{place}: {reason}; choose another place"):
         check_writable(tmp_path / place)
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (("look", "p.png", "--model", "M"), "heat.png"),
+        (("train", "photos"), "runs/model.pt"),
+        (("export", "M"), "m.onnx"),
+        (("select", "t.csv", "--target", "a"), "best.CSV"),
+        (("demo",), "demo.html"),
+    ],
+)
+def test_a_folder_that_is_named_as_a_file_is_refused(jumok, tmp_path, monkeypatch, words, out):
+    monkeypatch.chdir(tmp_path)
+    said = jumok(*words, "--out", out)
+    assert said.status == 2
+    assert said.err.startswith(f"jumok: {out} is named as a file, and a folder of files is written: leave out the")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_made_under_such_a_name_is_gone_on_with(tmp_path):
+    (tmp_path / "old.png").mkdir()
+    check_named(tmp_path / "old.png")
 
 
 def test_a_folder_that_may_not_be_written_to_is_told(tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from jumok.app.outputs import check_named
+
 Name = Literal["images", "dates", "shapes", "compare", "all"]
 
 
@@ -33,6 +35,7 @@ def command(
     from jumok.app.demo.shapes_tour import ShapesTour
     from jumok.app.demo.taking import Demo
 
+    check_named(out)
     tours = [make(out / make.name) for make in (ImagesTour, DatesTour, ShapesTour, ComparisonTour)]
     demo = Demo(out, tours, [] if threads is None else ["--threads", str(threads)], typer.echo)
     typer.echo(f"page: {demo.page.resolve()} (open it now; it grows with every step)")
