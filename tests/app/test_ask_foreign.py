@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import TEMPLATE, make, make_florence2
+from vision_language import TEMPLATE, make, make_blip2, make_florence2
 from watched_models import eager
 
 from jumok.app.cli import main
@@ -207,6 +207,24 @@ def test_an_encoder_and_a_decoder_answer_by_cross_attention(tmp_path, capsys):
     assert ask(tmp_path, "what ?", "--generate", "3", "--out", str(tmp_path / "out")) == 0
 
 
+@pytest.mark.parametrize("writes_with", ["OPT", "T5"])
+def test_learnt_tokens_lead_the_words_to_the_image_and_that_is_told(writes_with, tmp_path, capsys):
+    family = make_blip2(writes_with)
+    family.save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    family.photos()[0].save(tmp_path / "photo.png")
+    capsys.readouterr()
+    options = ["--generate", "3", "--out", str(tmp_path / "out")]
+    options += ["--method", "chefer"] if writes_with == "OPT" else []
+    assert ask(tmp_path, "what is this ?", *options) == 0
+    assert "multiplied by what that one looked at in the image" in capsys.readouterr().out
+    for file in (tmp_path / "out").glob("1.*.safetensors"):
+        found = AttentionMap.load(file)
+        assert found.keys == Patches(4, 4, special=("other tokens",))
+        assert ", then the mean of qformer" in found.source
+        assert bool((found.weights[:, 1:] > 0).any())
+
+
 # -- several images ------------------------------------------------------------------------------
 
 TOGETHER = ["llava", "llava-next", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3", "smolvlm"]
@@ -295,7 +313,8 @@ def test_what_speaks_for_each_word_is_kept_beside_its_attention(models, tmp_path
     found = AttentionMap.load(tmp_path / "1.chefer.safetensors")
     assert str(found.scale) == "relevance"
     assert (found.keys.rows, found.keys.columns) == (4, 4)
-    assert "chefer" in (tmp_path / "index.html").read_text("utf-8")
+    assert found.source == "chefer of each word, through model.language_model"
+    assert "the image encoder mixed places into these is not followed" in (tmp_path / "index.html").read_text("utf-8")
 
 
 def test_relevance_is_that_of_a_pass_over_prompt_and_answer(models):
