@@ -1,6 +1,7 @@
 """`jumok ask` with a vision-language model from elsewhere, as a person calls it."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -115,6 +116,21 @@ def test_a_processor_that_is_missing_or_contradicts_the_model(models, tmp_path, 
     copy_changed(models["llava"], tmp_path / "n", "config.json", lambda values: None)
     (tmp_path / "n" / "tokenizer.json").unlink()
     assert "has no tokenizer (tokenizer.json)" in fail(capsys, tmp_path / "n", "what ?")
+
+
+def test_a_processor_that_does_not_say_how_many_tokens_an_image_takes(models, tmp_path, capsys):
+    folder = copy_changed(models["llava"], tmp_path / "m", "processor_config.json", lambda values: None)
+    (folder / "processor_config.json").unlink()
+    line = fail(capsys, folder, "what ?")
+    assert "does not say patch_size and vision_feature_select_strategy (processor_config.json)" in line
+
+
+def test_several_answers_that_a_model_is_set_to_give_are_one(models, tmp_path):
+    def change(values):
+        values |= {"num_beams": 4, "num_return_sequences": 3}
+
+    folder = copy_changed(models["llava"], tmp_path / "m", "generation_config.json", change)
+    assert ask(folder, "what ?", "--generate", "2", "--no-html", "--no-pictures", "--out", str(tmp_path)) == 0
 
 
 FILES = ["config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "generation_config.json"]
@@ -296,6 +312,24 @@ def test_a_model_that_takes_one_image_says_so_in_one_line(name, tmp_path, capsys
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].endswith("ask about one image")
+
+
+def test_what_the_library_remarks_of_a_prompt_is_not_said(tmp_path):
+    told = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record):
+            told.append(record.getMessage())
+
+    family, log, keeping = make("paligemma"), logging.getLogger("transformers"), Keeping()
+    family.save(tmp_path)
+    asker = open_asker(f"hf:{tmp_path}", "cpu")
+    log.addHandler(keeping)
+    try:
+        asker.ask(family.photos(1), "what ?", 4)
+    finally:
+        log.removeHandler(keeping)
+    assert told == []
 
 
 def test_an_image_that_is_not_there_is_no_question(models, tmp_path, capsys):
