@@ -100,6 +100,8 @@ class Family:
         """As a folder from elsewhere: weights, tokenizer, image processor, processor and chat template."""
         self.model.save_pretrained(folder)
         make_tokenizer(self.named).save_pretrained(folder)
+        if self.joined["processor_class"] == "InstructBlipProcessor":  # its Q-Former reads the question, too
+            make_tokenizer(self.named).save_pretrained(folder / "qformer_tokenizer")
         self.processor.save_pretrained(folder)
         (folder / "processor_config.json").write_text(json.dumps(self.joined))
         template = TEMPLATE.replace("IMAGE", self.joined.get("around", "<vis> {} </vis>").format(self.image))
@@ -259,7 +261,7 @@ def make_florence2():
     return Family(model, processor, [(32, 48)], [1 + 4 * 6], silent, joined={"processor_class": "Florence2Processor"})
 
 
-def make_blip2(writes_with="OPT"):
+def make_blip2(writes_with="OPT", name="Blip2"):
     """Learnt queries read the image, and the words read those: in a decoder, or in an encoder and a decoder of T5."""
     import transformers as lib
 
@@ -270,17 +272,22 @@ def make_blip2(writes_with="OPT"):
     else:
         small = {"word_embed_proj_dim": 32, "ffn_dim": 48, "max_position_embeddings": 128, "bos_token_id": 1}
         text = lib.OPTConfig(**EYE, vocab_size=len(VOCABULARY), **small, **ids)
-    reader = {"encoder_hidden_size": 32, "vocab_size": 50, "cross_attention_frequency": 2, "num_hidden_layers": 3}
-    config = lib.Blip2Config(
+    reader = {
+        "encoder_hidden_size": 32,
+        "vocab_size": len(VOCABULARY),
+        "cross_attention_frequency": 2,
+        "num_hidden_layers": 3,
+    }
+    config = getattr(lib, f"{name}Config")(
         vision_config={**EYE, "image_size": 32, "patch_size": 8},
         qformer_config={**EYE, **reader},
         text_config=text,
         num_query_tokens=5,
         image_token_index=ID["<image>"],
     )
-    model = peaked(lib.Blip2ForConditionalGeneration(config))
+    model = peaked(getattr(lib, f"{name}ForConditionalGeneration")(config))
     processor = lib.BlipImageProcessorPil(size={"height": 32, "width": 32}, resample=0)
-    joined = {"processor_class": "Blip2Processor", "num_query_tokens": 5, "around": ""}
+    joined = {"processor_class": f"{name}Processor", "num_query_tokens": 5, "around": ""}
     return Family(model, processor, [(32, 32)], [5], ("self_attn.projection",), joined=joined, named=False)
 
 

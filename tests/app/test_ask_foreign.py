@@ -223,9 +223,9 @@ def test_an_encoder_and_a_decoder_answer_by_cross_attention(tmp_path, capsys):
     assert ask(tmp_path, "what ?", "--generate", "3", "--out", str(tmp_path / "out")) == 0
 
 
-@pytest.mark.parametrize("writes_with", ["OPT", "T5"])
-def test_learnt_tokens_lead_the_words_to_the_image_and_that_is_told(writes_with, tmp_path, capsys):
-    family = make_blip2(writes_with)
+@pytest.mark.parametrize(("writes_with", "name"), [("OPT", "Blip2"), ("T5", "Blip2"), ("OPT", "InstructBlip")])
+def test_learnt_tokens_lead_the_words_to_the_image_and_that_is_told(writes_with, name, tmp_path, capsys):
+    family = make_blip2(writes_with, name)
     family.save(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     family.photos()[0].save(tmp_path / "photo.png")

@@ -86,7 +86,7 @@ class Processor:
     def _find_image_word(self) -> str:
         """What stands for the image in a prompt; nothing where the processor puts it there itself."""
         name = type(self.whole).__name__
-        if name.startswith(("Blip", "PaliGemma", "Florence")):
+        if name.startswith(("Blip", "InstructBlip", "PaliGemma", "Florence")):
             return ""
         found = next((getattr(self.whole, each) for each in IMAGE_ATTRIBUTES if hasattr(self.whole, each)), USUAL_IMAGE)
         return f"{getattr(found, 'content', found)}\n"
@@ -108,6 +108,8 @@ def open_processor(name: str, local: bool, model_type: str) -> Processor:
     kind = _find_kind(name, local, model_type)
     with foreign(f"cannot open the processor of hf:{name}", ADVICE):
         parts = {"tokenizer": _open_tokenizer(name, options), "image_processor": _open_images(name, options)}
+        own = [each for each in kind.get_attributes() if each.endswith("_tokenizer")]  # as that of a Q-Former
+        parts |= {each: _open_tokenizer(name, {**options, "subfolder": each}) for each in own}
         settings, _ = kind.get_processor_dict(name, local_files_only=local)
         kind = _without_videos(kind)
         with _naming_packages(f"the processor of hf:{name}"):
