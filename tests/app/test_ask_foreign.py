@@ -241,6 +241,16 @@ def test_learnt_tokens_lead_the_words_to_the_image_and_that_is_told(writes_with,
         assert bool((found.weights[:, 1:] > 0).any())
 
 
+def test_what_a_crop_leaves_of_the_image_is_said_on_the_page_in_its_language(models, tmp_path):
+    photo = tmp_path / "wide.png"
+    Image.open(models["llava"] / "photo.png").resize((64, 32)).save(photo)
+    words = ["ask", str(photo), "what ?", "--model", f"hf:{models['llava']}", "--generate", "2", "--out", str(tmp_path)]
+    assert run(words) == 0
+    assert "The model saw 50% of the image" in (tmp_path / "index.html").read_text("utf-8")
+    assert run(["--language", "ko", *words]) == 0
+    assert "모델은 이미지의 50%만 보았으며" in (tmp_path / "index.html").read_text("utf-8")
+
+
 # -- several images ------------------------------------------------------------------------------
 
 TOGETHER = ["llava", "llava-next", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3", "smolvlm"]
