@@ -54,8 +54,9 @@ def _introduce(results: list[Result]) -> str:
         "tiny with random weights that make attention choose, and judged by `python -m reproduce zoo`. Places are "
         "checked on the first map that lies over an image, or on its middle window, by changing pixels; where "
         "convolutions carry a pixel to several tokens, only coarsely. Models of several inputs are given all that "
-        "could be made for them here. Options that "
-        f"change a model's attention are not covered.\n\n{made}: {len(results)} architectures."
+        "could be made for them here. Options that change a model's attention are not covered. Whether image "
+        "classifiers are given what their own processor makes of an image, and give the probabilities of their "
+        f"library, is in [opened.md](opened.md).\n\n{made}: {len(results)} architectures."
     )
 
 

@@ -57,6 +57,7 @@ class Family:
         silent: what the names of layers end in that mix tokens of the image; without them none does.
         places: how many of them are places of the image, where others stand between.
         joined: the processor's name and settings, for a folder.
+        named: whether the tokenizer says by name which tokens stand for images.
     """
 
     model: torch.nn.Module
@@ -68,6 +69,7 @@ class Family:
     joined: dict = field(default_factory=dict)
     image: str = "<image>"
     places: list | None = None
+    named: bool = True
 
     def photos(self, count=None):
         chance = np.random.default_rng(3)
@@ -97,7 +99,9 @@ class Family:
     def save(self, folder):
         """As a folder from elsewhere: weights, tokenizer, image processor, processor and chat template."""
         self.model.save_pretrained(folder)
-        make_tokenizer(self.image).save_pretrained(folder)
+        make_tokenizer(self.named).save_pretrained(folder)
+        if self.joined["processor_class"] == "InstructBlipProcessor":  # its Q-Former reads the question, too
+            make_tokenizer(self.named).save_pretrained(folder / "qformer_tokenizer")
         self.processor.save_pretrained(folder)
         (folder / "processor_config.json").write_text(json.dumps(self.joined))
         template = TEMPLATE.replace("IMAGE", self.joined.get("around", "<vis> {} </vis>").format(self.image))
@@ -105,7 +109,7 @@ class Family:
         return folder
 
 
-def make_tokenizer(image="<image>"):
+def make_tokenizer(named=True):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -123,7 +127,7 @@ def make_tokenizer(image="<image>"):
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         additional_special_tokens=[*IMAGE_WORDS, *GRID_WORDS],
-        extra_special_tokens=own,
+        extra_special_tokens=own if named else None,
         **names,
     )
 
@@ -255,6 +259,36 @@ def make_florence2():
     processor.image_seq_length = 1 + 4 * 6
     silent = ("window_attn.proj", "channel_attn.proj", "conv1", "conv2")
     return Family(model, processor, [(32, 48)], [1 + 4 * 6], silent, joined={"processor_class": "Florence2Processor"})
+
+
+def make_blip2(writes_with="OPT", name="Blip2"):
+    """Learnt queries read the image, and the words read those: in a decoder, or in an encoder and a decoder of T5."""
+    import transformers as lib
+
+    ids = {"pad_token_id": 0, "eos_token_id": 2}
+    if writes_with == "T5":
+        small = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+        text = lib.T5Config(vocab_size=len(VOCABULARY), **small, **ids)
+    else:
+        small = {"word_embed_proj_dim": 32, "ffn_dim": 48, "max_position_embeddings": 128, "bos_token_id": 1}
+        text = lib.OPTConfig(**EYE, vocab_size=len(VOCABULARY), **small, **ids)
+    reader = {
+        "encoder_hidden_size": 32,
+        "vocab_size": len(VOCABULARY),
+        "cross_attention_frequency": 2,
+        "num_hidden_layers": 3,
+    }
+    config = getattr(lib, f"{name}Config")(
+        vision_config={**EYE, "image_size": 32, "patch_size": 8},
+        qformer_config={**EYE, **reader},
+        text_config=text,
+        num_query_tokens=5,
+        image_token_index=ID["<image>"],
+    )
+    model = peaked(getattr(lib, f"{name}ForConditionalGeneration")(config))
+    processor = lib.BlipImageProcessorPil(size={"height": 32, "width": 32}, resample=0)
+    joined = {"processor_class": f"{name}Processor", "num_query_tokens": 5, "around": ""}
+    return Family(model, processor, [(32, 32)], [5], ("self_attn.projection",), joined=joined, named=False)
 
 
 FAMILIES = {

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from jumok.language import translate
+
 __all__ = ["Frame", "find_box", "lay_in_frame", "move_points", "place_frame", "tell_seen"]
 
 Frame = tuple[float, float, float, float]
@@ -98,4 +100,6 @@ def tell_seen(frame: Frame | None) -> str:
         return ""
     top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
     share = (bottom - top) * (right - left)
-    return f"the model saw {share:.0%} of the image; there is no heat where it saw nothing" if share < 1 else ""
+    if share >= 1:
+        return ""
+    return translate("the model saw {share} of the image; there is no heat where it saw nothing", share=f"{share:.0%}")

@@ -16,7 +16,7 @@ from jumok.attention.named_axes import Tokens
 from jumok.errors import JumokError
 from jumok.wording import write_count
 
-__all__ = ["Interleaved", "choose_image"]
+__all__ = ["Interleaved", "choose_image", "has_places"]
 
 Places = Patches | Regions
 
@@ -95,6 +95,11 @@ def choose_image(keys: Axis, weights: Tensor, number: int | None) -> tuple[Axis,
     return _put_behind(places, tuple(keys.label(entry) for entry in rest)), weights[..., order]
 
 
+def has_places(keys: Axis) -> bool:
+    """Whether some entries are places of an image."""
+    return isinstance(keys, Interleaved | Patches) or (isinstance(keys, Regions) and any(keys.boxes))
+
+
 def _list_images(keys: Axis) -> list[tuple[Places, Sequence[int]]]:
     """Each image's places, and which entries they are."""
     if isinstance(keys, Interleaved):
@@ -107,7 +112,8 @@ def _list_images(keys: Axis) -> list[tuple[Places, Sequence[int]]]:
     why = keys.why if isinstance(keys, Tokens) else ""
     raise JumokError(
         f"no places of an image are known here: {why or f'the keys are {keys.describe()}'}; of images that a processor "
-        "cuts into patches or tiles, say where they lie with watch(model, pixels=jumok.trace_pixels(...))"
+        "cuts into patches or tiles, say where they lie with watch(model, pixels=jumok.trace_pixels(...)); of learnt "
+        "tokens that read an image, as those of a Q-Former do, follow them with seen.through(map)"
     )
 
 

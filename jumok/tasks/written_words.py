@@ -61,7 +61,8 @@ def write_watched(
     Raises:
         JumokError: the library refuses, or what the model answers is NaN.
     """
-    wanted = {"do_sample": False, "num_beams": 1, "return_dict_in_generate": True, "output_logits": True, **options}
+    wanted = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, **options}
+    wanted |= {"return_dict_in_generate": True, "output_logits": True}
     with foreign(what, advice), torch.no_grad(), without_remarks(), watch(model, pixels=pixels) as seen:
         made = model.generate(**inputs, max_new_tokens=most, **wanted)  # type: ignore[operator]
     steps = made.logits

@@ -162,12 +162,14 @@ class CallAxes:
             words: of all tokens; None: they are numbered.
         """
         found = token_axes.number_tokens(count, UNPLACED) if rows is None else self.name(rows[:, :count])
-        names = tuple(words or token_axes.number_tokens(count).labels())
+        numbers = token_axes.number_tokens(count).labels()
         if isinstance(found, Regions):
             found = as_interleaved(found)
         if isinstance(found, Interleaved):
-            return found.rename(names)
-        return Tokens(names, found.why if isinstance(found, Tokens) else "")
+            return found.rename(words or numbers)
+        why = found.why if isinstance(found, Tokens) else ""
+        known = [] if why or not isinstance(found, Tokens) else found.labels()  # learnt tokens have names
+        return Tokens(tuple(words or [*known, *numbers[len(known) :]]), why)
 
     def _number(self, call: Call, count: int) -> Axis:
         said = next((axis for axis in self.said if len(axis) == count), None)

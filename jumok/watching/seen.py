@@ -19,6 +19,7 @@ from jumok.watching.decoder_steps import Filling, join
 from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
 from jumok.watching.flow import Flow
 from jumok.watching.generated_steps import join_generated
+from jumok.watching.learnt_tokens import list_readers, roll_back
 from jumok.watching.seen_calls import SeenCalls
 from jumok.watching.token_axes import number_tokens
 from jumok.watching.token_flow import follow, leave_out_others, list_heads
@@ -105,7 +106,7 @@ class Seen(SeenCalls):
         Returns:
             (batch, layer, head, tokens after the prompt, all tokens): row i was computed by the step that produced that
             token. Zeros where an output has ended. Where the prompt holds images, `.on("image")` lays the keys over
-            one of them.
+            one of them; where learnt tokens stand for an image, `through` follows them to it.
         Raises:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
@@ -115,6 +116,26 @@ class Seen(SeenCalls):
         queries = Tokens(tuple(keys.labels()[prompt:]))
         lead = ("batch", "layer", "head")
         return AttentionMap(weights, queries, keys, lead, Scale.DISTRIBUTION, "self-attention of all steps")
+
+    def through(self, found: AttentionMap) -> AttentionMap:
+        """Follow keys that are learnt tokens, as those of a Q-Former, to the places of the image that they read.
+
+        A product of two maps: of the weight on a learnt token, each place gets the share that the token's
+        cross-attention gave it, the mean over layers and heads. How those tokens read one another is left aside.
+
+        Args:
+            found: a map whose keys hold learnt tokens by name, such as `generated(output)` or `alignment(output)` of a
+                BLIP-2.
+        Returns:
+            The same with `Patches` or `Regions` behind all other tokens; its source names both maps.
+        Raises:
+            JumokError: no key is a learnt token that was seen to read an image, or the image was read more than once.
+        """
+        names = list_readers(self._named, self._axes.of, found.keys.labels())
+        maps = [each.mean(*each.lead[1:]) for each in (self[name] for name in names)]
+        weights = torch.stack([each.weights for each in maps]).mean(0)
+        source = names[0] if len(names) == 1 else f"the mean of {names[0]} to {names[-1]}"
+        return roll_back(found, replace(maps[0], weights=weights, source=source))
 
     def _check_output(self, output: Tensor, padding: int | None) -> Filling:
         """How ends of outputs are filled, if these are ids of a model that was seen."""

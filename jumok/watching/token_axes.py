@@ -179,7 +179,7 @@ def _name_several_inputs(known: Identities, origin: Origin, names: Sequence[str]
     if picture is not None and not lie_apart(origin, picture[0]):
         return _name_places_between(origin, names, *picture)
     if kinds == {TEXT}:
-        return Tokens(_numbers(len(places)))
+        return Tokens(tuple(name or str(n) for n, name in enumerate(names)), _explain_constants(names))
     labels = _label_inputs(known, origin, names, places)
     why = "tokens of several inputs"
     return name_with_images(known, origin, labels, places, why) or Tokens(labels, why)

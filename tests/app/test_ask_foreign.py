@@ -1,12 +1,13 @@
 """`jumok ask` with a vision-language model from elsewhere, as a person calls it."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import TEMPLATE, make, make_florence2
+from vision_language import TEMPLATE, make, make_blip2, make_florence2
 from watched_models import eager
 
 from jumok.app.cli import main
@@ -117,6 +118,21 @@ def test_a_processor_that_is_missing_or_contradicts_the_model(models, tmp_path, 
     assert "has no tokenizer (tokenizer.json)" in fail(capsys, tmp_path / "n", "what ?")
 
 
+def test_a_processor_that_does_not_say_how_many_tokens_an_image_takes(models, tmp_path, capsys):
+    folder = copy_changed(models["llava"], tmp_path / "m", "processor_config.json", lambda values: None)
+    (folder / "processor_config.json").unlink()
+    line = fail(capsys, folder, "what ?")
+    assert "does not say patch_size and vision_feature_select_strategy (processor_config.json)" in line
+
+
+def test_several_answers_that_a_model_is_set_to_give_are_one(models, tmp_path):
+    def change(values):
+        values |= {"num_beams": 4, "num_return_sequences": 3}
+
+    folder = copy_changed(models["llava"], tmp_path / "m", "generation_config.json", change)
+    assert ask(folder, "what ?", "--generate", "2", "--no-html", "--no-pictures", "--out", str(tmp_path)) == 0
+
+
 FILES = ["config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "generation_config.json"]
 DAMAGES = {"": "(it is empty)", '{"a": ': "(Expecting value", "[1]": "holds no settings"}
 
@@ -207,6 +223,34 @@ def test_an_encoder_and_a_decoder_answer_by_cross_attention(tmp_path, capsys):
     assert ask(tmp_path, "what ?", "--generate", "3", "--out", str(tmp_path / "out")) == 0
 
 
+@pytest.mark.parametrize(("writes_with", "name"), [("OPT", "Blip2"), ("T5", "Blip2"), ("OPT", "InstructBlip")])
+def test_learnt_tokens_lead_the_words_to_the_image_and_that_is_told(writes_with, name, tmp_path, capsys):
+    family = make_blip2(writes_with, name)
+    family.save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    family.photos()[0].save(tmp_path / "photo.png")
+    capsys.readouterr()
+    options = ["--generate", "3", "--out", str(tmp_path / "out")]
+    options += ["--method", "chefer"] if writes_with == "OPT" else []
+    assert ask(tmp_path, "what is this ?", *options) == 0
+    assert "multiplied by what that one looked at in the image" in capsys.readouterr().out
+    for file in (tmp_path / "out").glob("1.*.safetensors"):
+        found = AttentionMap.load(file)
+        assert found.keys == Patches(4, 4, special=("other tokens",))
+        assert ", then the mean of qformer" in found.source
+        assert bool((found.weights[:, 1:] > 0).any())
+
+
+def test_what_a_crop_leaves_of_the_image_is_said_on_the_page_in_its_language(models, tmp_path):
+    photo = tmp_path / "wide.png"
+    Image.open(models["llava"] / "photo.png").resize((64, 32)).save(photo)
+    words = ["ask", str(photo), "what ?", "--model", f"hf:{models['llava']}", "--generate", "2", "--out", str(tmp_path)]
+    assert run(words) == 0
+    assert "The model saw 50% of the image" in (tmp_path / "index.html").read_text("utf-8")
+    assert run(["--language", "ko", *words]) == 0
+    assert "모델은 이미지의 50%만 보았으며" in (tmp_path / "index.html").read_text("utf-8")
+
+
 # -- several images ------------------------------------------------------------------------------
 
 TOGETHER = ["llava", "llava-next", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3", "smolvlm"]
@@ -280,6 +324,24 @@ def test_a_model_that_takes_one_image_says_so_in_one_line(name, tmp_path, capsys
     assert lines[0].endswith("ask about one image")
 
 
+def test_what_the_library_remarks_of_a_prompt_is_not_said(tmp_path):
+    told = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record):
+            told.append(record.getMessage())
+
+    family, log, keeping = make("paligemma"), logging.getLogger("transformers"), Keeping()
+    family.save(tmp_path)
+    asker = open_asker(f"hf:{tmp_path}", "cpu")
+    log.addHandler(keeping)
+    try:
+        asker.ask(family.photos(1), "what ?", 4)
+    finally:
+        log.removeHandler(keeping)
+    assert told == []
+
+
 def test_an_image_that_is_not_there_is_no_question(models, tmp_path, capsys):
     assert "nowhere.png" in fail(capsys, models["llava"], "nowhere.png", "what ?")
     many = [str(models["llava"] / "photo.png")] * 16
@@ -295,7 +357,8 @@ def test_what_speaks_for_each_word_is_kept_beside_its_attention(models, tmp_path
     found = AttentionMap.load(tmp_path / "1.chefer.safetensors")
     assert str(found.scale) == "relevance"
     assert (found.keys.rows, found.keys.columns) == (4, 4)
-    assert "chefer" in (tmp_path / "index.html").read_text("utf-8")
+    assert found.source == "chefer of each word, through model.language_model"
+    assert "the image encoder mixed places into these is not followed" in (tmp_path / "index.html").read_text("utf-8")
 
 
 def test_relevance_is_that_of_a_pass_over_prompt_and_answer(models):

@@ -50,6 +50,15 @@ def test_a_class_with_the_words_that_spoke_for_it(look, tmp_path):
     assert saved["texts"] == found["texts"]
 
 
+def test_a_line_break_or_blanks_among_the_words_leave_what_is_told_on_one_line(look):
+    said = look("The quick\nbrown  fox  ", model="decoder")
+    assert said.status == 0
+    (line,) = (line for line in said.out.splitlines() if "evidence" in line)
+    shares = line.partition("evidence: ")[2].split("%, ")
+    assert all(len(share.split()) > 1 for share in shares)  # each has a word in front
+    assert any("\\n" in share or "' '" in share for share in shares)
+
+
 def test_texts_of_several_lengths_are_read_as_each_alone(look, tmp_path):
     file = tmp_path / "texts.txt"
     file.write_text(f"{OVEN}\n\nthe team\n", encoding="utf-8")

@@ -1,15 +1,16 @@
 """Words that look at images: each token that stands for a place names the pixels that it was made from."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import FAMILIES, make, make_florence2
-from watched_models import eager, peaked
+from vision_language import FAMILIES, ID, make, make_blip2, make_florence2
+from watched_models import eager
 
-from jumok.attention import Interleaved, Patches, Regions
+from jumok.attention import Interleaved, Patches, Regions, Tokens
 from jumok.attention.interleaved import as_interleaved
 from jumok.errors import JumokError
 from jumok.watching.pixel_tracing import trace_pixels
@@ -218,20 +219,75 @@ def test_weights_over_the_places_of_an_encoder_are_those_of_eager_attention():
         torch.testing.assert_close(found.weights[..., step, :], torch.stack(layers, 1)[..., -1, :], atol=1e-5, rtol=0)
 
 
+# -- learnt tokens that read an image ------------------------------------------------------------
+
+
+def generate_blip2(writes_with):
+    family = make_blip2(writes_with)
+    (photo,) = family.photos()
+    ids = torch.tensor([[ID["<image>"]] * 5 + [ID["what"], ID["is"], ID["?"]]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **family.read([photo])}
+    with torch.no_grad(), watch(family.model, pixels=trace_pixels(family.processor, [photo], inputs)) as seen:
+        output = family.model.generate(**inputs, **GREEDY)
+    return family, inputs, output, seen
+
+
 def test_learnt_queries_that_stand_for_an_image_are_no_places():
-    eye = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = transformers.Blip2Config(
-        vision_config={**eye, "image_size": 16, "patch_size": 4},
-        qformer_config={**eye, "encoder_hidden_size": 32, "vocab_size": 50, "cross_attention_frequency": 1},
-        text_config=transformers.OPTConfig(
-            **{**eye, "ffn_dim": 48}, vocab_size=60, word_embed_proj_dim=32, max_position_embeddings=64
-        ),
-        num_query_tokens=4,
-        image_token_index=50,
-    )
-    model = peaked(transformers.Blip2ForConditionalGeneration(config))
-    ids = torch.tensor([[50] * 4 + [1, 7, 8]])
+    _, _, output, seen = generate_blip2("OPT")
+    found = seen.generated(output)
+    assert found.keys.labels()[:6] == ["query1", "query2", "query3", "query4", "query5", "5"]
+    with pytest.raises(JumokError, match=r"no places .* follow them with seen.through\(map\)"):
+        found.on("image")
+
+
+@pytest.mark.parametrize("writes_with", ["OPT", "T5"])
+def test_words_are_followed_through_learnt_queries_to_the_places_that_these_read(writes_with):
+    family, inputs, output, seen = generate_blip2(writes_with)
+    words = seen.generated(output) if writes_with == "OPT" else seen.alignment(output)
+    found = seen.through(words)
+    assert found.keys == Patches(4, 4, special=(*words.keys.labels()[5:], "cls"))
+    assert found.source.endswith("then the mean of qformer.encoder.layer.0.crossattention.attention to "
+                                 "qformer.encoder.layer.2.crossattention.attention")  # fmt: skip
+    torch.testing.assert_close(found.weights.sum(-1), words.weights.sum(-1))
+    read = []
+    model = eager(family.model)
+    for layer in (model.qformer.encoder.layer[n].crossattention.attention for n in (0, 2)):
+        layer.register_forward_hook(lambda module, args, made: read.append(made[1]))
+    result = model.generate(**inputs, **GREEDY, output_attentions=True, return_dict_in_generate=True)
+    steps = result.attentions if writes_with == "OPT" else result.cross_attentions
+    shares = torch.stack(read).mean((0, 2))[:, None, None]
+    for step, layers in enumerate(steps):
+        looked = torch.stack(layers, 1)[..., -1:, :5] @ shares
+        torch.testing.assert_close(found.weights[..., step, -17:], looked[..., 0, :], atol=1e-5, rtol=0)
+
+
+def test_pixels_change_the_token_of_the_place_that_learnt_queries_are_said_to_read_there():
+    family, _, output, seen = generate_blip2("OPT")
+    keys = seen.through(seen.generated(output)).keys
+    eye, (photo,) = silence(family).vision_model, family.photos()
+    front = len(keys) - 16
+
+    def see(image):
+        with torch.no_grad():
+            return eye(**family.read([image])).last_hidden_state[0]
+
+    before = see(photo)
+    for place in range(16):
+        moved = (see(change(photo, keys.box(front + place, 32, 32))) != before).any(-1)
+        assert moved.nonzero()[:, 0].tolist() == [1 + place]
+
+
+def test_what_cannot_be_followed_through_learnt_queries_is_refused():
+    _, inputs, output, seen = generate_blip2("OPT")
+    words = seen.generated(output)
+    with pytest.raises(JumokError, match="none of these 11 keys is a learnt token that was seen to read an image"):
+        seen.through(seen.generated(output, tokens=[f"w{number}" for number in range(11)]))
+    with pytest.raises(JumokError, match=r"2 keys are called 'query1'"):
+        names = ("query1", *words.keys.labels()[:-1])
+        seen.through(replace(words, keys=Tokens(names)))
+    model = make_blip2().model
     with torch.no_grad(), watch(model) as seen:
-        output = model.generate(input_ids=ids, pixel_values=torch.randn(1, 3, 16, 16), **GREEDY)
-    with pytest.raises(JumokError, match="no places of an image are known here"):
-        seen.generated(output).on("image")
+        for _ in range(2):
+            output = model.generate(**inputs, **GREEDY)
+    with pytest.raises(JumokError, match="the image was read more than once: watch one"):
+        seen.through(words)

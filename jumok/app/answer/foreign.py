@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.naming import say_pictures
+from jumok.attention.frames import tell_seen
 from jumok.errors import JumokError
-from jumok.language import translate
+from jumok.language import later, translate
 from jumok.wording import readable
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from jumok.app.session import Session
-    from jumok.tasks.answer.foreign.asking import Answered
+    from jumok.tasks.answer.foreign.asking import Answered, ImageLook
     from jumok.views.pictures.question_picture import Asked
 
 __all__ = ["AnsweredWords", "ask_foreign"]
 
 LOOK, METHOD = "attention", "chefer"
-NOTE = "attention of the step that wrote each word, mean over layers and heads"
+ATTENTION = later("attention of the step that wrote each word, mean over layers and heads")
+EVEN = later("on average {share} of it fell on the image; even attention: {even}")
+RELEVANCE = later(
+    "relevance by chefer: how much each place spoke for a word, followed through the language model to the tokens of "
+    "the image; how the image encoder mixed places into these is not followed"
+)
 
 
 @dataclass(frozen=True)
@@ -165,10 +171,20 @@ def _build_asked(found: Answered, number: int) -> Asked:
     sure = AttentionMap(
         torch.tensor([found.probabilities]), One("answer"), queries, (), Scale.GATE, "probability of each word"
     )
-    even = f"On average {sum(look.on_image) / len(found.words):.0%} of it fell on the image; even attention: "
-    note = ". ".join([f"{NOTE[0].upper()}{NOTE[1:]}", f"{even}{look.even:.0%}", *found.notes])
-    answers = [(found.text, found.probability)]
-    return Asked(found.question, found.words, answers, whole, by_word, sure, note=f"{note}.", generated=True)
+    answers, note = [(found.text, found.probability)], _write_note(found, look, by_word)
+    return Asked(found.question, found.words, answers, whole, by_word, sure, note=note, generated=True)
+
+
+def _write_note(found: Answered, look: ImageLook, shown: Iterable[str]) -> str:
+    """What the looks of these names are, how much fell on the image, and what to know of the answer."""
+    lines = [translate(note) for note in (*found.notes, tell_seen(look.seen)) if note]
+    if METHOD in shown:
+        lines.insert(0, translate(RELEVANCE))
+    if LOOK in shown:
+        share = sum(look.on_image) / len(found.words)
+        lines.insert(0, translate(EVEN, share=f"{share:.0%}", even=f"{look.even:.0%}"))
+        lines.insert(0, translate(ATTENTION))
+    return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
 
 
 def _draw(
@@ -188,6 +204,7 @@ def _draw(
             asked, picture = shown[image][number], out / f"{stem}.png"
             chosen = METHOD if METHOD in asked.by_word else LOOK  # the page has both
             spread = asked.spread(chosen, translate("the whole answer"))
+            spread = replace(spread, note=_write_note(answered, answered.images[image], [chosen]))
             draw_asked(photo, spread, picture, title=f"{name}: {answered.question}")
             for look, heat in asked.by_word.items():
                 heat.save(out / f"{stem}.{look}.safetensors")

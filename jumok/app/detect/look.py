@@ -153,7 +153,9 @@ class DetectorLooker:
 def _compare(inside: float, area: float) -> str:
     """How much of the attention lies in the box, beside what any map has there that knows nothing."""
     return translate(
-        "{inside} of it within the box, which is {area} of the image", inside=f"{inside:.0%}", area=f"{area:.0%}"
+        "{inside} of what fell on the image is within the box, which is {area} of it",
+        inside=f"{inside:.0%}",
+        area=f"{area:.0%}",
     )
 
 

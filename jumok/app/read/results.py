@@ -64,12 +64,13 @@ def tell(reading: Reading) -> Iterator[str]:
     noun = translate(NOUNS[reading.asked]) if reading.answers else ""
     for number, answer in enumerate(reading.answers[:MOST_TOLD], 1):
         best = (
-            ", ".join(f"{name} {share:.1%}" for name, share in answer.best[:3]) or f"{answer.name} {answer.share:.4g}"
+            ", ".join(f"{_flatten(name)} {share:.1%}" for name, share in answer.best[:3])
+            or f"{_flatten(answer.name)} {answer.share:.4g}"
         )
         words = _list_words(answer, reading)
         place = f"{noun} {number}" if len(reading.answers) > 1 else noun
         evidence = f"; {translate('evidence: {words}', words=words)}" if words else ""
-        yield f"{place}: {_flatten(answer.name)} ({_flatten(best)}){evidence}"
+        yield f"{place}: {_flatten(answer.name)} ({best}){evidence}"
     if len(reading.answers) > MOST_TOLD:
         yield f"and {len(reading.answers) - MOST_TOLD} more"
 
@@ -106,7 +107,7 @@ def _list_words(answer: Answer, reading: Reading) -> str:
         return ""
     best = values.topk(min(TOP_WORDS, len(values)))
     told = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return ", ".join(f"{words[number][0]} {value / whole:.0%}" for number, value in told if value > 0)
+    return ", ".join(f"{_flatten(words[number][0])} {value / whole:.0%}" for number, value in told if value > 0)
 
 
 def _list_met(meeting: Meeting) -> list[tuple[str, str, float]]:

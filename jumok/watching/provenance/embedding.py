@@ -25,7 +25,7 @@ def embed(table: ShadowTable, op: Op) -> None:
     if ids is None or 0 in ids.shape:
         table.set_all(op, None)
         return
-    if not isinstance(live, Live):
+    if not isinstance(live, Live) or live.counted:  # positions, though they are counted out of a mask
         table.set(op.outs[0], _look_up_learnt(table, op, ids))
         return
     table.set(op.outs[0], find_words(table.known, live, ids.shape).unsqueeze(-1).expand(op.outs[0].shape))

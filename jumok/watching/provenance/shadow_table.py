@@ -129,8 +129,9 @@ class ShadowTable:
         (found, *others) = known.values() if known else (None,)
         if plain and same and not others and isinstance(found, Live):
             return found
-        unordered = any(isinstance(each, Live) and each.unordered for each in known.values())
-        return Live(unordered=unordered or name in functions.BY_THEIR_VALUES)
+        ids = [each for each in known.values() if isinstance(each, Live)]
+        unordered = name in functions.BY_THEIR_VALUES or any(each.unordered for each in ids)
+        return Live(unordered=unordered, counted=name == "cumsum" or any(each.counted for each in ids))
 
     def _is_live(self, slot: Slot) -> bool:
         if slot.floating and slot not in self._shadows:

@@ -62,11 +62,14 @@ class Live:
     Args:
         moved: of ids that were cut out of others, put in another order or together: how.
         unordered: whether they are others in an order that their values made, as sorted ones are.
+        counted: whether they are counts of others so far, as positions by a mask of padding are.
     """
 
-    def __init__(self, moved: Moved | None = None, *, unordered: bool = False) -> None:
+    def __init__(self, moved: Moved | None = None, *, unordered: bool = False, counted: bool = False) -> None:
         self.moved = moved
         given = () if moved is None else moved.given
+        told = [each for each in given if each is not None]
+        self.counted: bool = counted or (bool(told) and all(each.counted for each in told))
         self.unordered: bool = unordered or any(each is not None and each.unordered for each in given)
         self.sources: dict[tuple[int, ...], Tensor] = {}
         """Identities of the tokens that were embedded by them, by shape."""

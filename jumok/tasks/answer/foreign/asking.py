@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,10 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Interleaved, Patches, Regions, Tokens
+from jumok.attention.frames import Frame
+from jumok.attention.interleaved import has_places
 from jumok.errors import JumokError, foreign
+from jumok.language import later
 from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.bounded import bound_of_folder, building_within
@@ -31,7 +35,18 @@ MOST_TOKENS = 100
 CROSS = "cross-attention"
 """How the source of a map begins whose keys are all there from the first step on."""
 OTHERS = "other tokens"
+LEARNT = later(
+    "this model reads the image through learnt tokens: a word's attention to each of them is multiplied by what that "
+    "one looked at in the image, the mean over layers and heads"
+)
+PLAIN = later("this model has no chat template: it was asked in plain text")
+BY_CHANCE = later("this model is set to draw its words by chance: here the most probable are taken")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
+
+Words = Sequence[tuple[str, Sequence[int]]]
+"""Each with the numbers of its tokens."""
+Way = Callable[[AttentionMap], AttentionMap]
+"""From a map over all tokens to one whose last keys are the places of an image."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,16 @@ class ImageLook:
     on_image: tuple[float, ...]
     even: float
     relevance: AttentionMap | None = None
+
+    @property
+    def seen(self) -> Frame | None:
+        """The part of the image that the places reach over, in shares of it; None: all of it."""
+        keys = self.looks.keys
+        if not isinstance(keys, Regions):
+            return None
+        tops, lefts, bottoms, rights = zip(*(box for box in keys.boxes if box is not None), strict=True)
+        height, width = keys.height, keys.width
+        return min(tops) / height, min(lefts) / width, max(bottoms) / height, max(rights) / width
 
 
 @dataclass(frozen=True)
@@ -116,14 +141,16 @@ class ForeignAsker:
             raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
         found = self._join(made).at(batch=0).mean("layer", "head")
         self._check_images(found.keys, len(images))
-        looks = [_look(found.on("image", number), words) for number in range(len(images))]
+        learnt = not has_places(found.keys) and not all(label.isdigit() for label in found.keys.labels())
+        ways: list[Way] = [partial(AttentionMap.on, what="image", number=number) for number in range(len(images))]
+        ways = [made.seen.through] if learnt else ways
+        looks = [_look(found, way, words) for way in ways]
         if method is not None:
             written = Written(self.name, self.model, inputs, traced, made.sequence, made.shares)
             whole = explain_words(written, [places for _, places in words], method)
-            looks = [replace(look, relevance=_lay(whole, words, number)) for number, look in enumerate(looks)]
-        return Answered(
-            question, tuple(word for word, _ in words), multiply_shares(made.shares, words), tuple(looks), self._notes()
-        )
+            looks = [replace(look, relevance=_lay(whole, way, words)) for look, way in zip(looks, ways, strict=True)]
+        shares = multiply_shares(made.shares, words)
+        return Answered(question, tuple(word for word, _ in words), shares, tuple(looks), self._notes(learnt))
 
     def _read(self, images: Sequence[Image.Image], question: str) -> dict[str, Any]:
         prompt = self.processor.write_prompt(question, len(images))
@@ -157,32 +184,34 @@ class ForeignAsker:
         if given > 1 and reached != given:
             raise JumokError(f"of {given} images hf:{self.name} sees {reached} at a time: ask about one image")
 
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, learnt: bool) -> tuple[str, ...]:
         sampled = getattr(self.model.generation_config, "do_sample", False)
         return (
-            *(() if self.processor.has_template else ("this model has no chat template: it was asked in plain text",)),
-            *(("this model is set to draw its words by chance: here the most probable are taken",) if sampled else ()),
+            *(() if self.processor.has_template else (PLAIN,)),
+            *((LEARNT,) if learnt else ()),
+            *((BY_CHANCE,) if sampled else ()),
         )
 
 
 # -- words and places -----------------------------------------------------------------------------
 
 
-def _look(found: AttentionMap, words: Sequence[tuple[str, Sequence[int]]]) -> ImageLook:
+def _look(found: AttentionMap, way: Way, words: Words) -> ImageLook:
     """What the words looked at in an image, from what their tokens looked at."""
     rows = torch.stack([found.weights[list(places)].mean(0) for _, places in words])
-    looks = _merge(replace(found, weights=rows, queries=_name(words)))
-    return ImageLook(looks, tuple(looks.weights[:, 1:].sum(1).tolist()), _count_even(found))
+    looks = _merge(way(replace(found, weights=rows, queries=_name(words))))
+    even = _merge(way(replace(found, weights=_make_even(found)))).weights[:, 1:].sum(1).mean()
+    return ImageLook(looks, tuple(looks.weights[:, 1:].sum(1).tolist()), float(even))
 
 
-def _lay(whole: AttentionMap, words: Sequence[tuple[str, Sequence[int]]], number: int) -> AttentionMap:
+def _lay(whole: AttentionMap, way: Way, words: Words) -> AttentionMap:
     """Relevance of words, (words, tokens), over one image; without the token that wrote each, which was not read."""
-    found = _merge(replace(whole, queries=_name(words)).on("image", number))
+    found = _merge(way(replace(whole, queries=_name(words))))
     found.weights[:, 0] = (found.weights[:, 0] - 1).clamp_min(0)
     return found
 
 
-def _name(words: Sequence[tuple[str, Sequence[int]]]) -> Tokens:
+def _name(words: Words) -> Tokens:
     return Tokens(tuple(word for word, _ in words))
 
 
@@ -207,12 +236,11 @@ def _gather_others(keys: Axis, inside: int) -> Axis:
     return Regions((None, *keys.boxes[-inside:]), (OTHERS, *keys.names[-inside:]), keys.height, keys.width)
 
 
-def _count_even(found: AttentionMap) -> float:
-    """The share of the tokens before each step that are places, the mean over steps; of a source, of all tokens."""
+def _make_even(found: AttentionMap) -> Tensor:
+    """The weights if all tokens before each step were looked at alike; of a source, all of its tokens."""
     steps, total = len(found.queries), len(found.keys)
-    if found.source.startswith(CROSS):
-        return _count_places(found.keys) / total
-    return sum(_count_places(found.keys) / (total - steps + step) for step in range(steps)) / steps
+    before = torch.full((steps,), total) if found.source.startswith(CROSS) else total - steps + torch.arange(steps)
+    return (torch.arange(total) < before[:, None]).float() / before[:, None]
 
 
 # -- opening --------------------------------------------------------------------------------------

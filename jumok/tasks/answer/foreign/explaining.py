@@ -71,7 +71,8 @@ def explain_words(written: Written, words: Sequence[Sequence[int]], method: str)
     _check(written, method)
     begin, output = written.begin, written.output
     seen, logits = _read_again(written)
-    part = seen.only(_find_decoder(written))
+    decoder = _find_decoder(written)
+    part = seen.only(decoder)
     rows, found = [], None
     for places in words:
         each = []
@@ -82,7 +83,9 @@ def explain_words(written: Written, words: Sequence[Sequence[int]], method: str)
         rows.append(torch.stack(each).mean(0))
     assert found is not None  # an answer has words, and each has tokens
     queries = Tokens(tuple(map(str, range(len(words)))))
-    return AttentionMap(torch.stack(rows), queries, found.keys, (), found.scale, f"{method} of each word")
+    return AttentionMap(
+        torch.stack(rows), queries, found.keys, (), found.scale, f"{method} of each word, through {decoder}"
+    )
 
 
 def check_method(method: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jumok.errors import JumokError, first_line, foreign
-from jumok.tasks.foreign_files import PROCESSOR
+from jumok.tasks.foreign_files import PROCESSOR, without_remarks
 
 __all__ = ["Processor", "open_processor"]
 
@@ -20,6 +20,8 @@ JOINED = "processor_config.json"
 TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "*vocab.json", "*.tiktoken", "tekken.json")
 """Files of which a tokenizer has one."""
 VIDEOS = "video_processor"
+COUNTING = ("patch_size", "vision_feature_select_strategy", "image_seq_length", "image_seq_len", "num_query_tokens")
+"""Settings of a processor by which it counts the tokens that stand for an image."""
 IMAGE_ATTRIBUTES = ("image_token", "context_image_token")
 PLACEHOLDERS = (*IMAGE_ATTRIBUTES, "video_token", "audio_token")
 USUAL_IMAGE = "<image>"
@@ -69,7 +71,7 @@ class Processor:
         """
         one = len(images) == 1
         what = "this image and question" if one else f"these {len(images)} images and the question together"
-        with foreign(f"the processor of hf:{name} cannot read {what}", ADVICE if one else ONE):
+        with foreign(f"the processor of hf:{name} cannot read {what}", ADVICE if one else ONE), without_remarks():
             return dict(self.whole(images=list(images), text=[prompt], return_tensors="pt"))
 
     def _check_placeholders(self, question: str) -> None:
@@ -84,7 +86,7 @@ class Processor:
     def _find_image_word(self) -> str:
         """What stands for the image in a prompt; nothing where the processor puts it there itself."""
         name = type(self.whole).__name__
-        if name.startswith(("Blip", "PaliGemma", "Florence")):
+        if name.startswith(("Blip", "InstructBlip", "PaliGemma", "Florence")):
             return ""
         found = next((getattr(self.whole, each) for each in IMAGE_ATTRIBUTES if hasattr(self.whole, each)), USUAL_IMAGE)
         return f"{getattr(found, 'content', found)}\n"
@@ -106,11 +108,23 @@ def open_processor(name: str, local: bool, model_type: str) -> Processor:
     kind = _find_kind(name, local, model_type)
     with foreign(f"cannot open the processor of hf:{name}", ADVICE):
         parts = {"tokenizer": _open_tokenizer(name, options), "image_processor": _open_images(name, options)}
+        own = [each for each in kind.get_attributes() if each.endswith("_tokenizer")]  # as that of a Q-Former
+        parts |= {each: _open_tokenizer(name, {**options, "subfolder": each}) for each in own}
         settings, _ = kind.get_processor_dict(name, local_files_only=local)
         kind = _without_videos(kind)
         with _naming_packages(f"the processor of hf:{name}"):
             whole = kind.from_args_and_dict([parts.get(part) for part in kind.get_attributes()], settings)
+        _check_counting(name, whole)
         return Processor(whole)
+
+
+def _check_counting(name: str, whole: Any) -> None:
+    """Name the settings that are missing: the library stumbles over them later, or counts other tokens."""
+    if lacking := [each for each in COUNTING if hasattr(whole, each) and getattr(whole, each) is None]:
+        raise JumokError(
+            f"the processor of hf:{name} does not say {' and '.join(lacking)} ({JOINED}), so it cannot tell how many "
+            f"tokens stand for an image: {ADVICE}"
+        )
 
 
 def _check_present(name: str) -> None:
