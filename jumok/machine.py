@@ -63,8 +63,9 @@ def wait_briefly() -> bool:
     """Have PyTorch's threads sleep soon where they wait for each other; before torch is imported, else in vain.
 
     A thread that waits spins, and on a machine whose cores are busy it takes the core that the thread it waits for
-    needs: a step of vit-nano on two busy cores took 1.7 s to more than 5 s, and takes 0.2 s to 0.3 s so. On a quiet
-    machine it takes as long as before (0.04 s). Threads that never spin (OMP_WAIT_POLICY=passive) take 1.4 times that.
+    needs: a plain step of vit-nano in two threads on two busy cores took 1.7 s or more, and takes 0.15 to 0.3 s so. On
+    a quiet machine it takes 0.04 s either way; threads that never spin (OMP_WAIT_POLICY=passive) take 1.4 times that.
+    `jumok train` gained little (73 steps in 70 s, before 67).
 
     Returns:
         Whether it was asked for; False where the user chose, or with JUMOK_KERNELS=plain.
