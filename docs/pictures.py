@@ -1,7 +1,8 @@
 """Make the pictures of docs/lineage.md and of two pages anew: `python docs/pictures.py COMPARISON IMAGES ANSWERS RUNS`.
 
 COMPARISON is the folder of a `jumok compare` that trained senet and non-local on IMAGES, a folder with test/; ANSWERS
-is the page that `jumok ask` wrote; in RUNS ram and stn are trained on digits, in ten minutes, if they are not there.
+is the page that `jumok ask` wrote, beside its pictures; in RUNS ram and stn are trained on digits, in ten minutes, if
+they are not there.
 """
 
 from __future__ import annotations
@@ -30,8 +31,19 @@ from jumok.views.pictures.lines import draw_lines
 
 HERE = Path(__file__).parent / "lineage"
 KEPT = 16
-SIDE, COPIES = 48, 4
-"""Pixels of a square with a digit, and how often each digit of the training part is in one."""
+COPIES = 4
+"""How often each digit of the training part is in a square."""
+PIECES, PIECE = 6, 9
+"""Pieces of other digits in a cluttered square, and their pixels: among them a window is worth learning."""
+SEARCH = ("samples=8", "policy_rate=0.25", "std=0.2")
+"""What has RAM search within minutes; what it does by default pays in long trainings."""
+CHOSEN: dict[str, tuple[int, int, list[str]]] = {
+    "stn": (64, PIECES, ["transform=attention", "crop=16"]),
+    "ram": (48, 0, ["size=10", "scales=2", "glimpses=5", "code=linear", *SEARCH]),
+}
+"""Pixels of a square, pieces in it, and the options of each training."""
+SHOWN = {"stn": "4", "ram": "5"}
+"""The digit that is shown, the first of its kind in the test part."""
 EACH = 40
 """Images of each class whose gates are averaged."""
 
@@ -58,31 +70,44 @@ def photograph() -> None:
     )
 
 
-def scatter_digits(folder: Path) -> Path:
+def enlarge(values: np.ndarray, size: int) -> np.ndarray:
+    """A digit of scikit-learn, of 8 x 8 values up to 16, as so many pixels a side."""
+    return np.asarray(Image.fromarray((values * 15.9).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def scatter_digits(folder: Path, side: int, pieces: int) -> Path:
     """scikit-learn's digits, in another size and at another place of a dark square each: to be found before read."""
     digits, random = load_digits(), np.random.default_rng(0)
     for number, (values, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         part = {0: "test", 1: "val"}.get(number % 6, "train")
         (folder / part / str(label)).mkdir(parents=True, exist_ok=True)
         for copy in range(COPIES if part == "train" else 1):
-            size = int(random.integers(18, 23))
-            small = Image.fromarray((values * 15.9).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
-            square = np.zeros((SIDE, SIDE), np.uint8)
-            top, left = random.integers(0, SIDE - size + 1, 2)
-            square[top : top + size, left : left + size] = np.asarray(small)
+            size, square = int(random.integers(18, 23)), np.zeros((side, side), np.uint8)
+            for other in random.integers(0, len(digits.images), pieces):
+                top, left = random.integers(0, size - PIECE + 1, 2)
+                piece = enlarge(digits.images[other], size)[top : top + PIECE, left : left + PIECE]
+                add(square, piece, *random.integers(0, side - PIECE + 1, 2))
+            add(square, enlarge(values, size), *random.integers(0, side - size + 1, 2))
             Image.fromarray(square).save(folder / part / str(label) / f"{number:04}-{copy}.png")
     return folder
 
 
+def add(square: np.ndarray, part: np.ndarray, top: int, left: int) -> None:
+    """Lay a part over a square; the brighter of both stays."""
+    place = square[top : top + len(part), left : left + len(part)]
+    np.maximum(place, part, out=place)
+
+
 def chosen_places(runs: Path) -> None:
     """The glimpses and the window on one digit, of networks that learn to find it."""
-    digits = scatter_digits(runs / "digits")
-    image = sorted((digits / "test" / "5").glob("*.png"))[0]
-    picture = read_image(image)
-    for name, time in (("stn", "3m"), ("ram", "6m")):
+    for name, (side, pieces, options) in CHOSEN.items():
+        digits = scatter_digits(runs / f"digits-{name}", side, pieces)
         if not (runs / name).exists():
-            run(["train", str(digits), "--system", name, "--time", time, "--no-trust", "--out", str(runs / name)])
+            words = [word for option in options for word in ("--option", option)]
+            words += ["--lr", "0.003" if name == "stn" else "0.002", "--time", "4m", "--no-trust"]
+            run(["train", str(digits), "--system", name, *words, "--out", str(runs / name)])
         opened = open_model(str(runs / name))
+        picture = read_image(sorted((digits / "test" / SHOWN[name]).glob("*.png"))[0])
         (answer,) = look(opened, [picture], LookOptions(("attention",)))
         said = f"{opened.classes[answer.predicted]}, {float(answer.probabilities.max()):.0%}"
         draw(answer.heats["attention"], picture, HERE / f"{name}.png", title=f"{name}: reads {said}")
@@ -130,6 +155,7 @@ def main(comparison: str, images: str, answers: str, runs: str) -> None:
     """Make all of them."""
     HERE.mkdir(exist_ok=True)
     page(Path(comparison) / "index.html", HERE / "compare.png", width=1420, height=1400)
+    shutil.copy(Path(answers).parent / "1.png", HERE / "ask.png")
     page(Path(answers), HERE.parent / "ask-page.png", width=1500, height=1080)
     image = sorted((Path(images) / "test" / "dent").glob("*.png"))[0]
     features()

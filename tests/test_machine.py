@@ -1,5 +1,6 @@
 """Freed memory stays with the process: no page is mapped twice for the same work."""
 
+import os
 import subprocess
 import sys
 
@@ -80,3 +81,26 @@ def test_peak_memory_counts_what_was_added_alone():
 def test_peak_memory_is_not_told_where_the_system_does_not(monkeypatch):
     monkeypatch.setattr(machine, "_status", lambda _name: None)
     assert machine.PeakMemory().mebibytes() is None
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}, {"JUMOK_KERNELS": "plain"}]
+)
+def test_threads_wait_briefly_unless_the_user_chose(monkeypatch, chosen):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "JUMOK_KERNELS"):
+        monkeypatch.setenv(name, "")  # so that what was there comes back
+        monkeypatch.delenv(name)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    assert machine.wait_briefly() == (not chosen)
+    assert os.environ.get("GOMP_SPINCOUNT") == (chosen.get("GOMP_SPINCOUNT") if chosen else str(machine.SPINS))
+
+
+def test_a_command_asks_for_it_before_torch_is_there():
+    script = (
+        "import sys; from jumok import machine; from jumok.app import cli\n"
+        "cli.wait_briefly = lambda: print('torch' in sys.modules)\n"
+        "cli.main(['--version'])"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[0] == "False"

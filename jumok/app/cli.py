@@ -26,6 +26,7 @@ from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.extras import explain_missing
 from jumok.files import shorten
 from jumok.language import later, speaking, translate
+from jumok.machine import wait_briefly
 from jumok.wording import printable
 
 SAID_BY_THE_READER = "DecompressionBombWarning"
@@ -77,6 +78,7 @@ FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status: 0, 2 for what the user can mend, 128 + n for signal n."""
     _make_writable()
+    wait_briefly()
     asked, words = split_off_language(sys.argv[1:] if arguments is None else arguments)
     try:
         with speaking(asked), warnings.catch_warnings():

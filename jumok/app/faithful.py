@@ -142,7 +142,7 @@ def explain_early_end(why: str, inputs: str, *, goes_on: bool) -> str:
         goes_on: whether what was measured is kept.
     """
     whys = [why, *([later("the same command goes on from there")] if goes_on else [])]
-    return later("faithfulness of {inputs}: {why}", inputs=inputs, why=join_later("; ", whys))
+    return later("faithfulness of {text1}: {text2}", text1=inputs, text2=join_later("; ", whys))
 
 
 def explain_too_few(why: str, noun: str, *, alone: bool, advice: str = AGAIN) -> str:

@@ -120,17 +120,32 @@ class LookRequest:
         Raises:
             JumokError: several, or a text where the model takes none.
         """
+        (given, *others) = self.inputs
+        is_text = " " in given.strip() and find_path(given) is None
+        if others or is_text:
+            self._check_written_so()
         taker = f"{self.model} takes no text" if self.model else "no --model was named"
         if len(self.inputs) > 1:
             raise JumokError(
                 f"wanted one image, folder or file, got {len(self.inputs)}, and {taker}: put them into one folder"
             )
-        (given,) = self.inputs
-        if " " in given.strip() and find_path(given) is None:
+        if is_text:
             raise JumokError(
                 f"no file or folder {given!r}, and {taker}: give a path, or a text model with --model hf:FOLDER"
             )
         return Path(given)
+
+    def _check_written_so(self) -> None:
+        """Refuse a model of a library that lacks the word before its name, which would take a text.
+
+        Raises:
+            JumokError: what was probably meant.
+        """
+        from jumok.tasks.running.run import guess_elsewhere
+
+        folder = Path(self.model or "")
+        if self.model and ":" not in self.model and (hint := guess_elsewhere(folder)):
+            raise JumokError(f"{folder} is not a run: {hint}")
 
     def check_layer(self) -> None:
         """Refuse the choice of a layer or a head where the method reads none.

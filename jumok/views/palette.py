@@ -8,7 +8,6 @@ __all__ = [
     "CHART_BLUE",
     "CHART_ORANGE",
     "CHART_ZERO",
-    "CLASS_COLOURS",
     "DIVERGING",
     "FAINT_LINE",
     "GOLD_LINK",
@@ -61,10 +60,6 @@ LINE_WEDGE = "#c9971a"
 """The legend of how thick lines are."""
 WINDOW_LINE = "#ffc233"
 OBJECT_BOX = "#d1420a"
-
-# -- classes ------------------------------------------------------------------------------------
-
-CLASS_COLOURS = ("#1f5fa8", "#d9480f", "#2b8a3e", "#7048a8", "#b08900", "#0b7285", "#a61e4d", "#5c5f66")
 
 # -- charts -------------------------------------------------------------------------------------
 

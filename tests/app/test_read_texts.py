@@ -188,6 +188,13 @@ def test_a_model_of_images_takes_no_text(look, tmp_path):
     assert look("a red car", model=tmp_path / "nowhere").status == 2
 
 
+def test_a_model_named_without_its_library_is_asked_back(jumok, models, tmp_path):
+    for model, meant in ((models["encoder"], f"hf:{models['encoder']}"), ("google/bert-base", "hf:google/bert-base")):
+        for texts in ((OVEN,), (OVEN, OVEN)):
+            said = jumok("look", *texts, "--model", model, "--out", tmp_path / "out")
+            assert (said.status, said.err.splitlines()) == (2, [f"jumok: {model} is not a run: did you mean {meant}?"])
+
+
 def test_texts_are_refused_without_a_model_and_flags_of_texts_with_one_of_images(jumok, tmp_path):
     said = jumok("look", "a red car", "--out", tmp_path / "out")
     assert said.status == 2

@@ -14,6 +14,7 @@ from vision_language import make as make_family
 
 from jumok.app.commands.systems import find_papers
 from jumok.systems import SYSTEMS
+from jumok.tasks.running.claim import claim
 
 
 def test_all_systems_are_listed_with_what_they_attend_to(jumok):
@@ -159,21 +160,25 @@ def test_a_run_that_may_not_be_entered_stands_beside_the_others(jumok, monkeypat
 def test_runs_are_listed_with_their_state(jumok, trained, tmp_path):
     for name in ("whole", "stopped", "cut", "wrong"):
         shutil.copytree(trained, tmp_path / name)
-    (tmp_path / "stopped" / "card.md").unlink()
+    shutil.copytree(trained, tmp_path / "going on")
+    for name in ("stopped", "going on"):
+        (tmp_path / name / "card.md").unlink()
     weights = tmp_path / "cut" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     (tmp_path / "wrong" / "config.yaml").write_text("task: classify\n")
     (tmp_path / "no-run").mkdir()
-    said = jumok("runs", tmp_path, "--json")
+    with claim(tmp_path / "going on"):
+        said = jumok("runs", tmp_path, "--json")
     assert said.status == 1
     runs = {row["run"].rpartition("/")[2]: row for row in json.loads(said.out)["runs"]}
     states = {name: row["state"] for name, row in runs.items()}
+    assert (states.pop("going on"), runs["going on"]["why"]) == ("in training", "")
     assert states == {"whole": "finished", "stopped": "stopped", "cut": "damaged", "wrong": "damaged"}
     assert runs["whole"]["best"].startswith("val_accuracy")
     assert runs["stopped"]["why"] == f"resume with: jumok train --resume {tmp_path / 'stopped'}"
     assert "weights.safetensors is damaged" in runs["cut"]["why"]
     text = jumok("runs", tmp_path).out
-    assert f"4 runs in {tmp_path}" in " ".join(text.split())
+    assert f"5 runs in {tmp_path}" in " ".join(text.split())
     assert "damaged: " in text
     assert "no runs in" in jumok("runs", tmp_path / "no-run").out
 

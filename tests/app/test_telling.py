@@ -37,6 +37,8 @@ def test_english_stays_as_it_is():
          "배치 16. CPU 스레드: 2"),
         ("  remark: images", "  참고: 이미지"),
         ("1 object: rows 1 to 2, columns 3 to 4", "물체 1개, 첫 번째: 행 1~2, 열 3~4"),
+        ("remark: faithfulness of 11 images: the time was up; the same command goes on from there",
+         "참고: 충실도, 이미지 11개: 시간이 다 되었습니다; 같은 명령을 다시 쓰면 이어서 합니다"),
         ("an error of a library", "an error of a library"),
         ("model: hidden 96, dropout 0.4: 600 pairs, 15 target entries, 0.0% of the validation words new",
          "모델: hidden 96, dropout 0.4: 문장 쌍 600개, 타깃 항목 15개, 검증 단어 중 새 단어 0.0%"),

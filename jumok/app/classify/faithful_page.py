@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jumok.app.telling import tell
 from jumok.language import later, translate
 from jumok.wording import readable
 
@@ -56,7 +57,7 @@ class Showing:
         first, *others = sorted(
             map(_make_section, parts), key=lambda section: section.heading != translate(HEADINGS["faithfulness"])
         )
-        sections = [first._replace(notes=(*first.notes, *notes)), *others]
+        sections = [first._replace(notes=(*first.notes, *map(tell, notes))), *others]
         ranked = [name for part in parts for name in part.to_dict().get("faithfulness", {}).get("ranking", ())]
         self.page.report(sections, first=ranked[0] if ranked else "")
 

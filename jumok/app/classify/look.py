@@ -13,7 +13,7 @@ from jumok.app.image_results import Finding, ImageResults, look_at_images, place
 from jumok.app.look_request import LookRequest
 from jumok.app.session import Session
 from jumok.language import translate, translate_count
-from jumok.wording import write_count
+from jumok.wording import write_count, write_percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,7 +174,7 @@ class ModelLooker:
 
     def _tell(self, said: Said) -> str:
         """A line for the terminal: the most probable classes, or the answer and the most probable labels."""
-        best = ", ".join(f"{name} {value:.1%}" for name, value in said.best[:MOST_CLASSES])
+        best = ", ".join(f"{name} {write_percent(value, 1)}" for name, value in said.best[:MOST_CLASSES])
         return f"{said.note} ({best})" if said.note and best else said.note or best
 
     def _note(self, method: str, target: str, said: Said) -> str:

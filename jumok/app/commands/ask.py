@@ -17,7 +17,7 @@ from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import readable, write_count
+from jumok.wording import readable, write_count, write_percent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +83,7 @@ class AnsweredImage:
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         for each, unknown in zip(self.found, self.unknown, strict=True):
-            answers = ", ".join(f"{answer} {value:.1%}" for answer, value in self._take_best(each))
+            answers = ", ".join(f"{answer} {write_percent(value, 1)}" for answer, value in self._take_best(each))
             yield f"{each.question}  ->  {answers}"
             if unknown:
                 yield f"  not in this model's vocabulary: {name_some(unknown)}"

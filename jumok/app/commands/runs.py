@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BEST = ("val_accuracy", "val_bleu", "val_chrf", "val_loss")
 """The figure of a run that is shown: the first of these that it has."""
 FINISHED, STOPPED, UNSTARTED, DAMAGED = later("finished"), later("stopped"), later("no weights"), later("damaged")
+GOING_ON = later("in training")
 
 
 @in_session("runs")
@@ -49,7 +50,7 @@ class RunLine:
         best: a figure of the kept weights, with its name.
         date: of its last change, UTC.
         megabytes: of all its files.
-        state: finished, stopped, no weights, or damaged.
+        state: finished, in training, stopped, no weights, or damaged.
         why: what is wrong with a damaged one, and what to do about one that stopped.
     """
 
@@ -169,16 +170,19 @@ def _read_state(folder: Path) -> tuple[str, str, str]:
     Raises:
         JumokError: damaged weights.
     """
+    from jumok.tasks.running.mark import is_held
     from jumok.tasks.running.run import CARD, WEIGHTS
 
+    held = is_held(folder)
     resume = f"resume with: jumok train --resume {typed(folder)}"
     if not (folder / WEIGHTS).is_file():
-        return "", UNSTARTED, resume
+        return ("", GOING_ON, "") if held else ("", UNSTARTED, resume)
     figures = _read_header(folder / WEIGHTS)
     name = next((name for name in BEST if name in figures), None)
     best = "" if name is None else f"{name} {float(figures[name]):.4g}"
-    finished = (folder / CARD).is_file()
-    return best, FINISHED if finished else STOPPED, "" if finished else resume
+    if held or (folder / CARD).is_file():
+        return best, GOING_ON if held else FINISHED, ""
+    return best, STOPPED, resume
 
 
 def _read_header(path: Path) -> dict[str, str]:

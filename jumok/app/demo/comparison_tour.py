@@ -12,7 +12,7 @@ from jumok.views.pages.report_page import Section
 __all__ = ["ComparisonTour"]
 
 COMPARISON = (
-    "--systems all --budget 15s --shown 8 --batch-size 32 --lr 0.002 "
+    "--systems all --budget 40s --shown 8 --batch-size 32 --lr 0.002 "
     "--flips all --no-augment --mixup 0 --label-smoothing 0.05 --ema 0.99"
 )
 

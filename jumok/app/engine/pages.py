@@ -17,7 +17,7 @@ from jumok.app.session import Session
 from jumok.attention import AttentionMap, Axis, One, Scale
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import readable, write_count
+from jumok.wording import readable, write_count, write_percent
 
 __all__ = ["draw_pages", "to_finding"]
 
@@ -105,7 +105,7 @@ def to_finding(row: Mapping[str, Any], about: Mapping[str, Any]) -> Finding:
         "method": row["method"],
     }
     answer, share = figures["predicted"], figures["probability"]
-    told = [text for text in (answer, "" if share is None else f"{share:.1%}") if text]
+    told = [text for text in (answer, "" if share is None else write_percent(share, 1)) if text]
     target = f"{about['method']} for {row['target']}" if row.get("target") else about["method"]
     finding = Finding(
         heat,

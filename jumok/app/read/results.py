@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jumok.language import later, translate
+from jumok.wording import write_percent
 
 if TYPE_CHECKING:
     from jumok.tasks.read.meeting import Meeting
@@ -63,10 +64,8 @@ def tell(reading: Reading) -> Iterator[str]:
     """A line a thing that the model said."""
     noun = translate(NOUNS[reading.asked]) if reading.answers else ""
     for number, answer in enumerate(reading.answers[:MOST_TOLD], 1):
-        best = (
-            ", ".join(f"{_flatten(name)} {share:.1%}" for name, share in answer.best[:3])
-            or f"{_flatten(answer.name)} {answer.share:.4g}"
-        )
+        shares = ", ".join(f"{_flatten(name)} {write_percent(share, 1)}" for name, share in answer.best[:3])
+        best = shares or f"{_flatten(answer.name)} {answer.share:.4g}"
         words = _list_words(answer, reading)
         place = f"{noun} {number}" if len(reading.answers) > 1 else noun
         evidence = f"; {translate('evidence: {words}', words=words)}" if words else ""

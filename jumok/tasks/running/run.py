@@ -186,7 +186,7 @@ def check_is_run(folder: Path) -> None:
     if not folder.exists():
         others = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         hint = suggest(folder.name, others) if others else ""
-        hint = hint if hint.startswith("did") else _guess_elsewhere(folder)
+        hint = hint if hint.startswith("did") else guess_elsewhere(folder)
         raise JumokError(f"no run at {folder}{': ' + hint if hint else ''}")
     if is_held(folder):
         raise JumokError(f"a training is just beginning in {folder}: wait for its first epoch to end")
@@ -194,7 +194,7 @@ def check_is_run(folder: Path) -> None:
         raise JumokError(
             f"the start of {folder} was cut off before its training began: give the same command once more"
         )
-    hint = _guess_elsewhere(folder)
+    hint = guess_elsewhere(folder)
     raise JumokError(f"{folder} is not a run: {hint or f'it has no {CONFIG}'}")
 
 
@@ -203,8 +203,8 @@ def may_be_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CONFIG, WEIGHTS, FOREIGN_CONFIG)) or (folder / MARK).exists()
 
 
-def _guess_elsewhere(folder: Path) -> str:
-    """What was probably meant, if it is a model of a library or of a hub."""
+def guess_elsewhere(folder: Path) -> str:
+    """What was probably meant by a folder that is no run, if it is a model of a library or of a hub; "" for nothing."""
     if (folder / FOREIGN_CONFIG).is_file():
         name = f"timm:local-dir:{folder}" if _is_timm(folder) else f"hf:{folder}"
         return f"did you mean {name}?"

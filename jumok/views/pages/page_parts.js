@@ -26,8 +26,10 @@ const Parts = (() => {
     return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(2);
   }
 
+  /* As pictures and printed lines have it: one that is not all or nothing is not written so. */
   function percent(share) {
-    return share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`;
+    if (share > 0 && share < 0.001) return "<0.1%";
+    return share >= 0.9995 && share < 1 ? "99.9%" : `${(100 * share).toFixed(1)}%`;
   }
 
   function say(id, text) {

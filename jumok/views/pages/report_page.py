@@ -14,10 +14,10 @@ from urllib.parse import quote
 from jumok.errors import JumokError
 from jumok.files import inside, write_atomically
 from jumok.language import language, translate
-from jumok.views.pages.html_file import mark_language
+from jumok.views.pages.html_file import hash_script, mark_language
 
-REFRESH_SECONDS = 5
-"""After which a page that is not complete loads itself again."""
+RELOAD = "setTimeout(() => location.reload(), 5000);"
+"""A page that is not complete loads itself again and stays where it was read; a refresh in its head may not."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def write_report(
         "title": html.escape(title),
         "lead": html.escape(lead),
         "body": f"{body}\n{_say_waiting(waiting)}",
-        "refresh": f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if waiting else "",
+        "script": f"<script>{RELOAD}</script>" if waiting else "",
+        "script_hash": hash_script(RELOAD),
     }
     write_atomically(place, Template(page).substitute(texts))
 

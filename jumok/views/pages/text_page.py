@@ -14,6 +14,7 @@ from jumok.files import write_atomically
 from jumok.language import translate
 from jumok.views import palette
 from jumok.views.pages.html_file import clean_text, fill_page, mark_language, name_program
+from jumok.wording import write_percent
 
 __all__ = ["ShadedText", "write_text_page"]
 
@@ -88,7 +89,7 @@ def _legend(texts: Sequence[ShadedText]) -> str:
 
 
 def _section(shaded: ShadedText) -> str:
-    best = ", ".join(f"{html.escape(clean_text(name))} {share:.1%}" for name, share in shaded.prediction)
+    best = html.escape(", ".join(f"{clean_text(name)} {write_percent(share, 1)}" for name, share in shaded.prediction))
     right = not shaded.truth or shaded.truth == shaded.prediction[0][0]
     named, tongue = html.escape(clean_text(shaded.truth)), mark_language(shaded.truth)
     true_class = f"{translate('true class:')} <span{tongue}>{named}</span>"

@@ -1,4 +1,4 @@
-"""How far channels are let through: a row of bars for each block, its mean and a line for each class."""
+"""How far channels are let through: bars of each block for its mean, and a row of shades for each class."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 
 from jumok.attention import AttentionMap, Channels
 from jumok.errors import JumokError
-from jumok.views.palette import CLASS_COLOURS, INK, PALE, QUIET
+from jumok.views.palette import INK, PALE, QUIET, SEQUENTIAL
+from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
 from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-MOST_BLOCKS, MOST_CLASSES = 32, len(CLASS_COLOURS)
+MOST_BLOCKS, MOST_CLASSES = 32, 12
 BARS_WIDTH, BARS_HEIGHT, BARS_GAP = 7.4, 0.78, 0.46
 """Inches of a block's bars and between two blocks."""
-LEGEND_HEIGHT = 0.25
-"""Inches of the line that names the colours."""
+CLASS_HEIGHT, CLASS_GAP = 0.16, 0.08
+"""Inches of the row of a class, and between the bars and the rows."""
+SHADES = Scaling(0, 1, SEQUENTIAL, "rows: mean gate of each class's images", ", linear from 0 (shut) to 1 (open)")
 
 
 def draw_gates(
@@ -50,13 +51,21 @@ def draw_gates(
     values = {name: _take_values(name, found) for name, found in gates.items()}
     _check_room(values)
     groups = _group_images(classes, len(next(iter(values.values()))))
-    step, top = BARS_HEIGHT + BARS_GAP, LEGEND_HEIGHT + 0.3 if groups else 0.0
-    figure = new_figure(BARS_WIDTH, top + step * len(values))
-    if groups:
-        _name_colours(figure, list(groups))
+    rows = CLASS_HEIGHT * len(groups)
+    block = BARS_HEIGHT + (CLASS_GAP + rows if groups else 0)
+    step = block + BARS_GAP
+    figure = new_figure(BARS_WIDTH, step * (len(values) - 1) + block + CLASS_HEIGHT)
     for number, (name, of_block) in enumerate(values.items()):
-        axes = place_axes(figure, 0, top + number * step, BARS_WIDTH, BARS_HEIGHT)
-        _draw_block(axes, name, of_block, groups)
+        top = number * step
+        axes = place_axes(figure, 0, top, BARS_WIDTH, BARS_HEIGHT)
+        _draw_bars(axes, name, of_block)
+        if groups:
+            axes.set_xticks([])
+            axes = place_axes(figure, 0, top + BARS_HEIGHT + CLASS_GAP, BARS_WIDTH, rows)
+            _draw_classes(axes, {kind: of_block[chosen].mean(0) for kind, chosen in groups.items()})
+        _number_channels(axes, of_block.shape[1])
+    if groups:
+        draw_colour_bar(figure, SHADES)
     save_figure(figure, path, title)
 
 
@@ -86,42 +95,38 @@ def _group_images(classes: Sequence[str] | None, images: int) -> dict[str, NDArr
         raise JumokError(f"wanted the name of a class for each of {images} images, got {classes!r}"[:200])
     names = list(dict.fromkeys(classes))
     if len(names) > MOST_CLASSES:
-        raise JumokError(f"there are colours for {MOST_CLASSES} classes, got {len(names)}: draw a part of them")
+        raise JumokError(f"there is room for {MOST_CLASSES} classes, got {len(names)}: draw a part of them")
     return {name: np.array([each == name for each in classes]) for name in names}
 
 
-def _name_colours(figure: Figure, names: list[str]) -> None:
-    """A line with the name of each class in its colour, and of the bars."""
-    across, down = figure.get_size_inches()
-    left = 0.0
-    for name, colour in [("mean of all images", QUIET), *zip(names, CLASS_COLOURS, strict=False)]:
-        text = shorten(name)
-        figure.text(
-            left / across,
-            1 - LEGEND_HEIGHT / 2 / down,
-            f"\N{BLACK SQUARE} {text}",
-            color=colour,
-            size=9.5,
-            ha="left",
-            va="center",
-        )
-        left += 0.34 + 0.085 * len(text)
-
-
-def _draw_block(axes: Axes, name: str, values: Numbers, groups: Mapping[str, NDArray[np.bool_]]) -> None:
+def _draw_bars(axes: Axes, name: str, values: Numbers) -> None:
+    """The mean of each channel over all images."""
     channels = np.arange(values.shape[1])
     axes.bar(channels, values.mean(0), width=0.8 if len(channels) < 200 else 1.0, color=PALE, zorder=1)
-    for (_, chosen), colour in zip(groups.items(), CLASS_COLOURS, strict=False):
-        axes.plot(channels, values[chosen].mean(0), color=colour, linewidth=0.9, alpha=0.9, zorder=2)
-    axes.set_xlim(-0.7, len(channels) - 0.3)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0", "", "1"], size=8, color=QUIET)
-    axes.set_xticks([0, len(channels) - 1], ["0", str(len(channels) - 1)], size=8, color=QUIET)
     axes.axhline(0.5, color=PALE, linewidth=0.6, zorder=0)
+    axes.set_xlim(-0.7, len(channels) - 0.3)
     axes.tick_params(length=0, pad=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(QUIET)
     axes.set_title(shorten(name, 60), loc="left", size=9.5, color=INK, pad=3)
-    spread = f"{values.mean(0).min():.2f} to {values.mean(0).max():.2f}"
+    spread = f"mean of all images {values.mean(0).min():.2f} to {values.mean(0).max():.2f}"
     axes.set_title(spread, loc="right", size=8.5, color=QUIET, pad=3)
+
+
+def _draw_classes(axes: Axes, means: Mapping[str, Numbers]) -> None:
+    """A row of shades for each class, under the bars: channels have no order that a line could follow."""
+    axes.imshow(SHADES.rgb(np.stack([*means.values()])), aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(means)), [shorten(name) for name in means], size=8, color=QUIET)
+    axes.set_xlim(-0.7, len(next(iter(means.values()))) - 0.3)
+    axes.tick_params(length=0, pad=3)
+    for edge in np.arange(0.5, len(means) - 1):
+        axes.axhline(edge, color="white", linewidth=1.2)
+    axes.spines[:].set_visible(False)
+
+
+def _number_channels(axes: Axes, count: int) -> None:
+    """The first and the last, under what is lowest."""
+    axes.set_xticks([0, count - 1], ["0", str(count - 1)], size=8, color=QUIET)

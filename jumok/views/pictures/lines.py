@@ -16,6 +16,7 @@ from jumok.views.palette import BELOW_ZERO, INK, LINE_COLOURS, LINE_WEDGE
 from jumok.views.pictures.colour_scale import wrap_lines
 from jumok.views.pictures.figures import DPI, new_figure, place_axes, save_figure
 from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
+from jumok.wording import join_names, write_count, write_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ __all__ = ["draw_lines"]
 
 SMALLEST_PICTURE, LARGEST_PICTURE = 480, 760  # longer side, in pixels
 THICKEST_LINE = 11.0  # points, of a line whose weight is the largest that is drawn
-DARK_EDGE = 2.2  # points that the dark edge adds to a line
+DARK_EDGE = 2.2  # points that the dark edge adds to a line, at most its own thickness
 FEWEST_LINES, MOST_LINES, HELD_SHARE = 3, 16, 0.5
 """Lines from a place, if their number is not given: those that hold half of the weight."""
 MOST_PLACES = len(LINE_COLOURS)
@@ -156,7 +157,7 @@ def _draw_place(axes: Axes, look: _PlaceLines, colour: str, thickest: float, *, 
         width = THICKEST_LINE * abs(weight) / thickest
         below = weight < 0
         shade = BELOW_ZERO if below and alone else colour
-        effects = [withStroke(linewidth=width + DARK_EDGE, foreground="#000000aa"), Normal()]
+        effects = [withStroke(linewidth=width + min(width, DARK_EDGE), foreground="#000000aa"), Normal()]
         style = {"linestyle": (0, (1.5, 1))} if below and not alone else {"solid_capstyle": "round"}
         axes.plot([x, end_x], [y, end_y], color=shade, linewidth=width, path_effects=effects, **style)
         size = (3 + 1.3 * width) ** 2
@@ -179,9 +180,19 @@ def _draw_legend(figure: Figure, looks: Sequence[_PlaceLines], thickest: float, 
     axes.set_xticks([0, 0.5, 1], ["0", f"{thickest / 2:.3g}", f"{thickest:.3g}"])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
-    shares = ", ".join(f"{look.held:.0%}" for look in looks)
-    counts = ", ".join(str(len(look.ends)) for look in looks)
     source = f"{attention.source}: " if attention.source else ""
-    where = "the place's" if len(looks) == 1 else "each place's"
-    words = f"{source}thickness linear in the weight; {counts} lines hold {shares} of {where} weight in the image"
+    words = f"{source}thickness linear in the weight; {_say_held(looks)}"
     axes.set_xlabel(wrap_lines(words, width=width), size=9, color=INK, labelpad=5)
+
+
+def _say_held(looks: Sequence[_PlaceLines]) -> str:
+    """How much of the weight the lines hold, place by place."""
+    counts, shares = [len(look.ends) for look in looks], [write_percent(look.held) for look in looks]
+    if len(looks) == 1:
+        return f"{write_count(counts[0], 'line holds', 'lines hold')} {shares[0]} of the place's weight in the image"
+    if len({*zip(counts, shares, strict=True)}) == 1:
+        return f"the {counts[0]} lines of each place hold {shares[0]} of its weight in the image"
+    if len({*counts}) == 1:
+        return f"the {counts[0]} lines of each place hold {join_names(shares, 'and')} of its weight in the image"
+    drawn, held = (join_names(each, "and") for each in ([*map(str, counts)], shares))
+    return f"{drawn} lines hold {held} of their place's weight in the image"

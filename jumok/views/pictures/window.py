@@ -95,7 +95,7 @@ def draw_region(axes: Axes, region: Sampled, width: int, height: int) -> None:
     grid = ((region.corners() + 1) / 2 * torch.tensor([height, width]) - 0.5).numpy()
     dark = [withStroke(linewidth=4, foreground="#000a")]
     for lines in (grid, grid.swapaxes(0, 1)):
-        for place in np.linspace(0, len(lines) - 1, MOST_GRID_PARTS + 1).round().astype(int):
+        for place in _choose_lines(len(lines) - 1):
             border = place in (0, len(lines) - 1)
             style: dict[str, Any] = {"linewidth": 2.4, "path_effects": dark} if border else {"linewidth": 0.8}
             axes.plot(lines[place, :, 1], lines[place, :, 0], color=WINDOW_LINE, zorder=3 if border else 2, **style)
@@ -104,3 +104,9 @@ def draw_region(axes: Axes, region: Sampled, width: int, height: int) -> None:
     margin = min(beyond / 2 + LEAST_MARGIN, MOST_MARGIN) if beyond > 0.01 else 0.0
     (left, right), (top, bottom) = ((-0.5 - margin * side, side - 0.5 + margin * side) for side in (width, height))
     axes.set(xlim=(left, right), ylim=(bottom, top))
+
+
+def _choose_lines(samples: int) -> list[int]:
+    """Which lines of so many samples are drawn: evenly spread where their number can be parted so."""
+    parts = max((each for each in range(3, MOST_GRID_PARTS + 1) if samples % each == 0), default=MOST_GRID_PARTS)
+    return sorted({round(place) for place in np.linspace(0, samples, parts + 1).tolist()})

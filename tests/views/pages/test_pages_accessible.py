@@ -120,6 +120,10 @@ def write_demo_report(path):
     write_report(path, "Demo", "All of it.", [Section("Look", "It looks.", "jumok look", figures, [(picture, "긁힘")])])
 
 
+def write_growing_report(path):
+    write_report(path, "Demo", "All of it.", [Section("Look", "It looks.")], waiting=["measure", "compare"])
+
+
 WRITERS = {
     "look": write_look,
     "saliency": write_saliency,
@@ -131,6 +135,7 @@ WRITERS = {
     "reading": write_reading,
     "inspect": write_inspect,
     "report": write_demo_report,
+    "growing report": write_growing_report,
 }
 
 

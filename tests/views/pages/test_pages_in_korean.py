@@ -43,10 +43,11 @@ GIVEN = {
     *("filling blur hardly changes the answer", "Look", "guessing: 50%", f"{HOSTILE}: beats an edge map", HOSTILE),
 }
 NAMES = re.compile(
-    # files, methods, tokens, fillings, intervals, layers, keys, units, and the words of the sentence that is translated
+    # files, methods, tokens, fillings, intervals, layers, commands, keys, units, and words of the sentence that is
+    # translated
     r"[\w가-힣/.-]+\.(png|jpg)|\b(rollout|chefer|saliency/x|cls|hop 1|random|edges|centre|mean|blur|noisy-linear)\b"
     r"|\(\d\.\d\d to \d\.\d\d\)|blocks\.\d\.attn|jumok \d+\.\d+\.\d+"
-    r"|\b(SRG|AER|nats|Esc|Enter|Tab|exp|kB|MB|I|the|white|cat)\b",
+    r"|\b(measure|compare|SRG|AER|nats|Esc|Enter|Tab|exp|kB|MB|I|the|white|cat)\b",
     re.ASCII,
 )
 

@@ -1,5 +1,7 @@
 """The page of questions as a visitor has it: a real browser, from file://, with the network off."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from browser_visit import HOSTILE, Visit, check_light_and_dark, check_old_browser, needs_browser
@@ -181,6 +183,12 @@ def test_questions_are_listed_with_answers_and_whether_they_are_right(visit):
     assert bars == ["사각형 61.0%", "삼각형 ✓ right answer 33.0%", "원 6.0%"]
     widths = page.page.locator("#bars .bar i").evaluate_all("all => all.map((i) => parseFloat(i.style.width))")
     assert widths == pytest.approx([61, 33, 6])
+
+
+def test_no_share_but_all_is_written_as_all(visit):
+    page = visit(replace(ENGLISH, answers=[("yellow", 0.99998), ("red", 0.00002)]))
+    page.until()
+    assert page.page.locator("#bars output").all_inner_texts() == ["99.9%", "<0.1%"]
 
 
 def test_a_right_answer_that_is_not_among_them_is_told(visit):

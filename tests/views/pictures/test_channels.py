@@ -1,16 +1,19 @@
-"""The picture of gates: bars as high as they are, a line for each class, and what it refuses to draw."""
+"""The picture of gates: bars as high as they are, a row of shades for each class, and what it refuses to draw."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from jumok.attention import AttentionMap, Channels, One, Patches, Scale
 from jumok.errors import JumokError
-from jumok.views.palette import CLASS_COLOURS, PALE
-from jumok.views.pictures.channels import draw_gates
+from jumok.views.palette import PALE, SEQUENTIAL
+from jumok.views.pictures.channels import CLASS_HEIGHT, draw_gates
+from jumok.views.pictures.figures import DPI
 
 
 def gates(*counts, images=4, value=None):
@@ -25,21 +28,30 @@ def gates(*counts, images=4, value=None):
     return found
 
 
-def share(path: Path, colour: str) -> float:
-    """The share of pixels that have a colour."""
+def find(path: Path, colour: str) -> np.ndarray:
+    """Where pixels have a colour."""
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-    return float((np.abs(pixels - wanted).max(-1) <= 3).mean())
+    return np.abs(pixels - wanted).max(-1) <= 3
 
 
-def test_a_row_for_each_block_and_a_colour_for_each_class(tmp_path):
+def share(path: Path, colour: str) -> float:
+    """The share of pixels that have a colour."""
+    return float(find(path, colour).mean())
+
+
+def find_rows(path: Path, colour: str) -> np.ndarray:
+    """The rows of pixels, half of which at least have a colour."""
+    return np.flatnonzero(find(path, colour).mean(1) > 0.5)
+
+
+def test_a_row_for_each_block_and_for_each_class(tmp_path):
     draw_gates(gates(8, 16), tmp_path / "two.png", classes=["dent", "normal", "dent", "scratch"], title="Gates")
-    draw_gates(gates(8, 16, 32), tmp_path / "deep" / "three.png")
-    assert all(share(tmp_path / "two.png", colour) > 2e-4 for colour in CLASS_COLOURS[:3])
-    assert share(tmp_path / "two.png", CLASS_COLOURS[3]) == 0
-    assert all(share(tmp_path / "deep" / "three.png", colour) == 0 for colour in CLASS_COLOURS)
+    draw_gates(gates(8, 16), tmp_path / "deep" / "none.png")
+    tall, low = (np.asarray(Image.open(tmp_path / name)).shape[0] for name in ("two.png", "deep/none.png"))
+    assert tall > low + 2 * 3 * CLASS_HEIGHT * DPI
     draw_gates(gates(8), tmp_path / "one.svg")
-    assert "stages.0.gate" in (tmp_path / "one.svg").read_text() or (tmp_path / "one.svg").stat().st_size > 2000
+    assert (tmp_path / "one.svg").stat().st_size > 2000
 
 
 def test_bars_are_as_high_as_the_gates(tmp_path):
@@ -51,19 +63,16 @@ def test_bars_are_as_high_as_the_gates(tmp_path):
     assert shares[2] / shares[1] == pytest.approx(2, rel=0.1)
 
 
-def test_classes_with_equal_means_share_a_line_and_others_do_not(tmp_path):
-    apart = gates(4, images=2)
-    apart["stages.0.gate"].weights[0] = 0.1
-    apart["stages.0.gate"].weights[1] = 0.9
-    draw_gates(apart, tmp_path / "apart.png", classes=["a", "b"])
-    height = np.asarray(Image.open(tmp_path / "apart.png")).shape[0]
-    rows = {}
-    for colour in CLASS_COLOURS[:2]:
-        pixels = np.asarray(Image.open(tmp_path / "apart.png").convert("RGB")).astype(int)
-        wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-        hit = (np.abs(pixels - wanted).max(-1) <= 40)[height // 3 :]
-        rows[colour] = hit.any(1).nonzero()[0].mean()
-    assert rows[CLASS_COLOURS[0]] > rows[CLASS_COLOURS[1]] + 40  # the gate of 0.1 lies below that of 0.9
+def test_the_shade_of_a_class_is_the_mean_of_its_gates(tmp_path):
+    apart = gates(4, images=4)
+    for image, value in enumerate((0.0, 1.0, 0.5, 1.0)):
+        apart["stages.0.gate"].weights[image] = value
+    draw_gates(apart, tmp_path / "apart.png", classes=["a", "b", "a", "b"])
+    shades = [to_hex(colormaps[SEQUENTIAL](value)) for value in (0.25, 1.0)]
+    rows = [find_rows(tmp_path / "apart.png", shade) for shade in shades]
+    assert all(len(each) > 0.7 * CLASS_HEIGHT * DPI for each in rows)
+    assert rows[0].max() < rows[1].min(), "in the order of the classes"
+    assert share(tmp_path / "apart.png", to_hex(colormaps[SEQUENTIAL](0.0))) < 0.02
 
 
 @pytest.mark.parametrize(
@@ -73,7 +82,7 @@ def test_classes_with_equal_means_share_a_line_and_others_do_not(tmp_path):
         (gates(*[4] * 33), {}, "room for the gates of 32 blocks, got 33"),
         (gates(8), {"classes": ["a", "b"]}, "for each of 4 images"),
         (gates(8), {"classes": "abcd"}, "for each of 4 images"),
-        (gates(8, images=9), {"classes": list("abcdefghi")}, "colours for 8 classes, got 9"),
+        (gates(8, images=13), {"classes": list("abcdefghijklm")}, "room for 12 classes, got 13"),
         ({**gates(8), **{"b": gates(8, images=2)["stages.0.gate"]}}, {}, r"of \[2, 4\] images"),
     ],
 )

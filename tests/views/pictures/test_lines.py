@@ -8,7 +8,7 @@ from jumok.attention import AttentionMap, One, Patches, Pixels, Scale, Tokens
 from jumok.errors import JumokError
 from jumok.views.palette import LINE_COLOURS
 from jumok.views.pictures import lines
-from jumok.views.pictures.lines import _find_lines, draw_lines
+from jumok.views.pictures.lines import _find_lines, _PlaceLines, _say_held, draw_lines
 
 GREY = torch.full((3, 240, 320), 128, dtype=torch.uint8)
 
@@ -40,6 +40,22 @@ def test_lines_are_as_thick_as_the_weights(tmp_path):
     assert down == pytest.approx(lines.THICKEST_LINE / 72 * 150, abs=3)
     assert across == pytest.approx(down / 2, abs=3)
     assert drawn[180, 160:].sum() == drawn[300, 160:].sum() == 0, "nothing where it doesn't look"
+
+
+def test_the_dark_edge_of_a_thin_line_is_no_wider_than_the_line(tmp_path):
+    draw_lines(two_ends(0.8, 0.008), GREY, tmp_path / "a.png", places=[(0, 0)])
+    across = pixels(tmp_path / "a.png")[:140, 240]
+    assert (across < 118).all(-1).sum() <= 1, "what weighs next to nothing leaves no black line"
+
+
+def test_what_the_lines_hold_is_said_as_people_say_it():
+    def say(*held):
+        return _say_held([_PlaceLines((0, 0), [(1, 1)] * count, [0.1] * count, share) for count, share in held])
+
+    assert say((1, 0.5)) == "1 line holds 50% of the place's weight in the image"
+    assert say((3, 0.999), (3, 0.999)) == "the 3 lines of each place hold 99% of its weight in the image"
+    assert say((3, 0.98), (3, 0.73)) == "the 3 lines of each place hold 98% and 73% of its weight in the image"
+    assert say((6, 0.54), (5, 0.5)) == "6 and 5 lines hold 54% and 50% of their place's weight in the image"
 
 
 @pytest.mark.parametrize("image_size", [(240, 320), (30, 60), (900, 500)])

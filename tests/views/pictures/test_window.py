@@ -9,7 +9,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, One, Pixels, Sampled
 from jumok.errors import JumokError
 from jumok.views.pictures.heatmap import draw
-from jumok.views.pictures.window import OUTSIDE_GREY, draw_window, frame_crop, take_crop
+from jumok.views.pictures.window import OUTSIDE_GREY, _choose_lines, draw_window, frame_crop, take_crop
 
 
 def region(rows=4, columns=4, place=lambda y, x: (y, x)):
@@ -100,6 +100,13 @@ def test_draw_takes_it_for_regions(tmp_path, size):
     image = torch.zeros(3, *size, dtype=torch.uint8)
     draw(seen(region(5, 7, lambda y, x: (0.7 * y - 0.4 * x, 0.4 * y + 0.7 * x))), image, tmp_path / "a.png", title="T")
     assert np.asarray(Image.open(tmp_path / "a.png")).std() > 10
+
+
+def test_lines_are_evenly_spread_where_the_samples_can_be_parted_so():
+    assert _choose_lines(16) == [0, 4, 8, 12, 16]
+    assert _choose_lines(48) == [0, 8, 16, 24, 32, 40, 48]
+    assert _choose_lines(2) == [0, 1, 2]
+    assert (len(_choose_lines(17)), _choose_lines(17)[-1]) == (7, 17)
 
 
 def test_what_it_refuses():

@@ -13,6 +13,7 @@ from jumok.tasks.classify.kinds.kind import Model, Report, Said, read_all
 from jumok.tasks.classify.kinds.one_number import OneNumber
 from jumok.tasks.classify.kinds.several_labels import SeveralLabels
 from jumok.tasks.classify.settings import Scale
+from jumok.wording import write_percent
 
 __all__ = ["GivenLabels", "GivenNumber", "OneLogit"]
 
@@ -79,8 +80,9 @@ class OneLogit(GivenNumber):
 
     def say(self, values: Sequence[float]) -> Said:
         said = super().say(values)
-        share = 1 / (1 + math.exp(-min(max(values[0], -700.0), 700.0)))
-        return said._replace(share=share, text=f"{said.text} ({self.names[0]} {share:.1%} by the sigmoid)")
+        probability = 1 / (1 + math.exp(-min(max(values[0], -700.0), 700.0)))
+        share = write_percent(probability, 1)
+        return said._replace(share=probability, text=f"{said.text} ({self.names[0]} {share} by the sigmoid)")
 
     def summary(self) -> str:
         return "a number, which may be the logit of a probability: the model does not say"

@@ -14,7 +14,7 @@ from jumok.tasks.classify.kinds.kind import AnswerKind, Choice, Figures, Model, 
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.running.class_figures import ClassFigures
 from jumok.tasks.running.tuning_settings import settle_balance
-from jumok.wording import describe_names, join_names
+from jumok.wording import describe_names, join_names, write_percent
 
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
@@ -66,7 +66,7 @@ class OneClass(ClassFigures, AnswerKind):
     def say(self, values: Sequence[float]) -> Said:
         best = sorted(zip(self.names, values, strict=True), key=lambda pair: -pair[1])
         predicted, share = best[0]
-        return Said(predicted, f"{predicted} {share:.1%}", share, best)
+        return Said(predicted, f"{predicted} {write_percent(share, 1)}", share, best)
 
     # -- judging ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from jumok.tasks.classify.kinds.kind import AnswerKind, Choice, Figures, Model, 
 from jumok.tasks.classify.kinds.thresholds import HALF, choose_threshold, read_thresholds, write_thresholds
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.prediction import Prediction
-from jumok.wording import describe_names, join_names, write_count
+from jumok.wording import describe_names, join_names, write_count, write_percent
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -152,7 +152,7 @@ class SeveralLabels(AnswerKind):
     def say(self, values: Sequence[float]) -> Said:
         best = sorted(zip(self.names, values, strict=True), key=lambda pair: -pair[1])
         given = {name for name, share, least in zip(self.names, values, self.thresholds, strict=True) if share >= least}
-        told = [f"{name} {share:.1%}" for name, share in best if name in given]
+        told = [f"{name} {write_percent(share, 1)}" for name, share in best if name in given]
         more = [f"{len(told) - MOST_SAID} more"] if len(told) > MOST_SAID else []
         answer = BETWEEN.join(name for name in self.names if name in given)
         text = ", ".join([*told[:MOST_SAID], *more]) or NO_LABEL
