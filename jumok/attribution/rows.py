@@ -40,7 +40,9 @@ def find_start(flow: Flow, target: Tensor, query: Place | None) -> tuple[Tensor,
     try:
         return read or start_row(None, axis, flow.batch, last.device)
     except JumokError as error:
-        raise error if traced else JumokError(f"{error}; {TRACE_IT}") from error
+        if traced:
+            raise
+        raise JumokError(f"{error}; {TRACE_IT}") from error
 
 
 def share_read(flow: Flow, gradients: Sequence[Tensor | None]) -> tuple[Tensor, str] | None:

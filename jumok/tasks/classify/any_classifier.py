@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -199,10 +198,19 @@ def open_model(name: str, device: str = "cpu") -> AnyClassifier:
     return opened
 
 
-def _open_run(name: str) -> AnyClassifier:
-    run = ImageRun.load(name)
-    trust = read_trust(Path(name))
+def to_classifier(run: ImageRun, name: str = "") -> AnyClassifier:
+    """A run as a classifier that can be asked.
+
+    Args:
+        run: it; its model is the same object.
+        name: for messages; "": its folder.
+    """
+    name, trust = name or str(run.folder), read_trust(run.folder)
     return AnyClassifier(name, run.model, run.classes, run.preparation, lambda logits: logits, trust, run.kind)
+
+
+def _open_run(name: str) -> AnyClassifier:
+    return to_classifier(ImageRun.load(name), name)
 
 
 def _open_hf(name: str) -> AnyClassifier:

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from jumok import systems
+from jumok.attention import AttentionMap
 from jumok.data.images.given import GivenImage, GivenImages, split_given
 from jumok.errors import JumokError
 from jumok.tasks.classify.kinds import AnswerKind, kind_of
 from jumok.tasks.classify.preparation import Fitted, Stretched
 from jumok.tasks.classify.processors import open_kept
 from jumok.tasks.classify.settings import RunConfig
+from jumok.tasks.classify.task import CLASSIFY
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.prediction import Prediction, check_answered
 from jumok.tasks.preprocessing import Preprocessing
@@ -70,14 +72,42 @@ class ImageRun(SeeingRun):
             JumokError: an image that cannot be read.
         """
         given, alone = split_given(images)
-        if batch_size < 1:
-            raise JumokError(f"batch_size is how many images are taken at a time, wanted 1 or more, got {batch_size}")
+        _check_batch_size(batch_size)
         found = [
             self.kind.predict(values)
             for start in range(0, len(given), batch_size)
             for values in self.probabilities(self.prepare(given[start : start + batch_size])).tolist()
         ]
         return found[0] if alone else found
+
+    @overload
+    def look(  # type: ignore[overload-overlap]
+        self, images: GivenImage, *, method: str | None = ..., target: str | None = ..., batch_size: int = ...
+    ) -> AttentionMap: ...
+    @overload
+    def look(
+        self, images: Iterable[GivenImage], *, method: str | None = ..., target: str | None = ..., batch_size: int = ...
+    ) -> list[AttentionMap]: ...
+    def look(
+        self, images: GivenImages, *, method: str | None = None, target: str | None = None, batch_size: int = 16
+    ) -> AttentionMap | list[AttentionMap]:
+        """Where the model looked, as `jumok look` shows it: `run.look("a.jpg").draw("a.jpg", "heat.png")`.
+
+        Args:
+            images: as for `predict`.
+            method: how to read it; None: the one that was the most faithful for this model, where that was measured
+                after its training, else the most telling of those that fit it.
+            target: the class or label that is explained; None: the predicted one.
+            batch_size: images at a time.
+        Returns:
+            one map of one row for one image, a list for several; its source names the method.
+        Raises:
+            JumokError: an image that cannot be read, no such method or class, or one that does not fit the model.
+        """
+        _check_batch_size(batch_size)
+        how = {"method": method, "target": target, "batch_size": batch_size}
+        found: AttentionMap | list[AttentionMap] = CLASSIFY.part("run_looks").look_at(self, images, **how)
+        return found
 
     @torch.no_grad()
     def probabilities(self, pixels: Tensor) -> Tensor:
@@ -106,6 +136,11 @@ class ImageRun(SeeingRun):
     def preparation(self) -> Stretched:
         """What is done to images before its model sees them."""
         return make_preparation(self.config, str(self.folder))
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise JumokError(f"batch_size is how many images are taken at a time, wanted 1 or more, got {batch_size}")
 
 
 def make_preparation(config: RunConfig, name: str) -> Stretched:

@@ -64,6 +64,14 @@ class Run(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no way to predict")
 
+    def look(self, *inputs: Any, **options: Any) -> Any:
+        """Where the model looked in images, which a run on images can tell: of one image one map, of a list a list.
+
+        Raises:
+            JumokError: this one was trained to do something else.
+        """
+        raise self._lacks("look")
+
     def translate(self, *inputs: Any, **options: Any) -> Any:
         """Translate sentences, which a run on sentence pairs can.
 
