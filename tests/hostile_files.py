@@ -1,5 +1,6 @@
 """Files as nobody would write them: a good one with a few bytes or values changed."""
 
+import copy
 import json
 import math
 import os
@@ -111,11 +112,11 @@ def hostile_values(draw, values: Any) -> Any:
     for _ in range(draw(st.integers(1, 2))):
         places = list(_list_places(changed))
         if not places:
-            return draw(st.sampled_from(VALUES))
+            return copy.deepcopy(draw(st.sampled_from(VALUES)))
         home, key = draw(st.sampled_from(places))
         change = draw(st.sampled_from(("replace", "replace", "replace", "drop", "rename")))
         if change == "replace":
-            home[key] = draw(st.sampled_from(VALUES))
+            home[key] = copy.deepcopy(draw(st.sampled_from(VALUES)))  # the next change may be inside it
         elif change == "drop":
             del home[key]
         elif isinstance(home, dict):
