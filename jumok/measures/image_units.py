@@ -17,6 +17,10 @@ from jumok.measures.localisation_scores import Heat
 
 __all__ = ["ClassAnswer", "ImageUnits", "average_on_grid", "check_outputs", "read_probabilities"]
 
+CPU_VALUES = 1_250_000
+"""Numbers of images that a processor is given at once: what a model makes of more falls out of its caches. ViT-S/16 on
+two cores takes 44 ms for each of 64 images of 224 x 224 pixels at once, and 34 ms for each of 8."""
+
 
 class ImageUnits:
     """A classifier's answer to images of which patches are taken away.
@@ -128,13 +132,20 @@ class ClassAnswer:
         self._best: dict[bytes, tuple[int, float]] = {}
 
     def __call__(self, kept: Tensor) -> Tensor:
-        filled = self._filling(self._pixels, kept.to(self._patches.device)[:, self._patches])
-        found = self._probabilities(filled)
+        found = torch.cat([self._answer(part) for part in kept.split(self._count_at_once(len(kept)))])
         if not 0 <= self.target < found.shape[1]:
             raise JumokError(f"no class {self.target}: the model has {found.shape[1]}, counted from 0")
         values, classes = found.max(1)
         self._best.update(zip(_pack(kept), zip(classes.tolist(), values.tolist(), strict=True), strict=True))
         return found[:, self.target]
+
+    def _answer(self, kept: Tensor) -> Tensor:
+        """(inputs, classes)."""
+        return self._probabilities(self._filling(self._pixels, kept.to(self._patches.device)[:, self._patches]))
+
+    def _count_at_once(self, inputs: int) -> int:
+        """How many inputs the model is asked about at once; a card takes all."""
+        return max(CPU_VALUES // self._pixels.numel(), 1) if self._pixels.device.type == "cpu" else inputs
 
     def best(self, kept: Tensor) -> list[tuple[int, float]]:
         """The most probable class and its probability, for kept patches (inputs, units) that were asked about before.

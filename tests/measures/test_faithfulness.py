@@ -265,3 +265,24 @@ def test_the_filled_image_is_given_where_it_does_not_depend_on_what_is_kept():
     assert not filled["zeros"].any()
     assert bool((filled["mean"] == 0.5).all())
     assert filled["noisy-linear"] is None
+
+
+def test_a_processor_is_given_few_large_images_at_once(monkeypatch):
+    given = []
+
+    def forward(pixels):
+        given.append(len(pixels))
+        return pixels.mean(3)[:, 0, :4]
+
+    pixels, kept = torch.rand(3, 8, 8), torch.rand(10, 16) > 0.5
+    units = ImageUnits(forward, grid=(4, 4), fillings=["mean"])
+    whole = units.answers(pixels, target=1)["mean"]
+    together = whole(kept)
+    given.clear()
+    monkeypatch.setattr("jumok.measures.image_units.CPU_VALUES", 4 * pixels.numel() - 1)
+    parts = units.answers(pixels, target=1)["mean"]
+    torch.testing.assert_close(parts(kept), together)
+    assert given == [3, 3, 3, 1]
+    assert [best for best, _ in parts.best(kept)] == [best for best, _ in whole.best(kept)]
+    monkeypatch.setattr("jumok.measures.image_units.CPU_VALUES", 1)
+    torch.testing.assert_close(parts(kept), together)
