@@ -94,22 +94,20 @@ class Flow:
                 )
 
     def lay_out(self, rows: Sequence[Tensor]) -> Tensor | None:
-        """What is told of the queries of the last calls, told of `queries`: windows and parts have them elsewhere.
+        """What is told of the queries of the last calls, told of `queries`, which may lie elsewhere in them.
 
         Args:
             rows: of each of the last `parts` calls (batch, queries) bool, in its own order.
         Returns:
             (batch, tokens of `queries`) bool; None where the calls' own are not those.
         """
-        if len(rows) == 1 and rows[0].shape == self._starts[0].shape:
-            return rows[0]
+        start, device = self._starts[0], rows[0].device
         states = [call.tokens.states for call in self.calls[-self.parts :]]
-        if len(self._starts) > 1:
-            return None
-        told = [
-            own[row.cpu()] for own, row in zip(states, rows, strict=True) if own is not None and own.shape == row.shape
-        ]
-        return torch.isin(self._starts[0], torch.cat(told)).to(rows[0].device) if len(told) == len(rows) else None
+        known = [own for own, row in zip(states, rows, strict=True) if own is not None and own.shape == row.shape]
+        if len(known) == len(rows) and bool(torch.isin(start, torch.cat([own.reshape(-1) for own in known])).all()):
+            told = torch.cat([own[row.cpu()] for own, row in zip(known, rows, strict=True)])
+            return torch.isin(start, told).to(device)
+        return rows[0] if len(rows) == 1 and rows[0].shape == start.shape else None
 
     def carry(
         self, start: Tensor, pull: Pull, *, passed: float, attended: float, shared: bool

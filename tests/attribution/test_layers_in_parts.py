@@ -70,6 +70,24 @@ def test_a_mean_is_read_off_all_windows(method):
     torch.testing.assert_close(explain(model, image, method).weights, explain(model, image, method, "mean").weights)
 
 
+@pytest.mark.parametrize("method", ["rollout", "chefer"])
+def test_a_patch_that_was_read_is_found_where_patches_were_shuffled(method):
+    torch.manual_seed(0)
+    order = torch.randperm(16)
+
+    class Shuffled(Attending):
+        def forward(self, image):
+            tokens = self.patches(image).flatten(2).mT[:, order]
+            for layer in self.layers:
+                tokens = tokens + self.attend(layer, tokens)
+            return self.head(tokens[:, 0])
+
+    model, image, place = Shuffled(1, cls=False).eval(), torch.randn(2, 3, 16, 16), divmod(int(order[0]), 4)
+    found = explain(model, image, method)
+    torch.testing.assert_close(found.weights, explain(model, image, method, place).weights)
+    assert found.queries.labels() == [f"{place[0]},{place[1]}"]
+
+
 def test_one_query_needs_no_name():
     class Pooling(Attending):
         def forward(self, image):
