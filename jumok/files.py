@@ -28,6 +28,15 @@ NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """Errors at which more space would not help."""
 
 
+def list_visible(folder: Path) -> list[Path]:
+    """What lies directly in a folder, by name, without the hidden `._NAME` that macOS leaves beside each file.
+
+    Raises:
+        OSError: no such folder, or one that may not be read.
+    """
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a machine that dies, sees the old content or the new one.
 

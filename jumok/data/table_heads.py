@@ -35,7 +35,7 @@ def read_column_names(path: Path) -> list[str]:
         if not path.is_file():
             return []
         return _read_parquet_names(path) if path.suffix.lower() == PARQUET else _read_text_names(path)
-    except JumokError:
+    except JumokError:  # a ValueError as well
         raise
     except (OSError, ValueError, csv.Error, RecursionError):
         return []

@@ -129,6 +129,15 @@ class Held(Flexing):
         return ways[self.way](*self.heads(tokens))
 
 
+@pytest.fixture
+def other(monkeypatch):
+    """A file of someone else that has the function by its name."""
+    module = types.ModuleType("flex_of_another_file")
+    module.flex_attention = flex_attention
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
 @pytest.mark.parametrize(
     "way",
     [
@@ -140,10 +149,7 @@ class Held(Flexing):
         "a compiled attribute",
     ],
 )
-def test_it_is_seen_by_whatever_name_the_model_has_it(way, monkeypatch):
-    other = types.ModuleType("flex_of_another_file")
-    other.flex_attention = flex_attention
-    monkeypatch.setitem(sys.modules, other.__name__, other)
+def test_it_is_seen_by_whatever_name_the_model_has_it(way, other):
     model, tokens = Held(way).eval(), torch.randn(2, SIZE, 16)
     before = dict(vars(model))
     with torch.no_grad():
@@ -158,10 +164,7 @@ def test_it_is_seen_by_whatever_name_the_model_has_it(way, monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["of another file", "an attribute", "an attribute with arguments"])
-def test_watchers_leave_in_any_order(way, monkeypatch):
-    other = types.ModuleType("flex_of_another_file")
-    other.flex_attention = flex_attention
-    monkeypatch.setitem(sys.modules, other.__name__, other)
+def test_watchers_leave_in_any_order(way, other):
     model, tokens = Held(way).eval(), torch.randn(2, SIZE, 16)
     before = dict(vars(model))
     with torch.no_grad():

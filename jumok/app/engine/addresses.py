@@ -69,7 +69,13 @@ def list_address(name: str, wanted: Callable[[str], bool] | None = None) -> list
         files = sorted(str(system.unstrip_protocol(each)) for each in found)
     if not files:
         raise JumokError(f"nothing is at {name}: {ADVICE}")
-    return files if len(files) == 1 else [each for each in files if (wanted or _holds_images)(each)]
+    if len(files) == 1:
+        return files
+    return [each for each in files if _is_visible(each) and (wanted or _holds_images)(each)]
+
+
+def _is_visible(name: str) -> bool:
+    return not name.rpartition("/")[2].startswith(".")
 
 
 def _holds_images(name: str) -> bool:

@@ -14,7 +14,7 @@ from jumok.data.images.formats import suffix_of
 from jumok.data.images.layouts import find_layout
 from jumok.data.images.listing import has_class_folders, has_image_below
 from jumok.errors import JumokError
-from jumok.files import regular_file
+from jumok.files import list_visible, regular_file
 from jumok.wording import join_names
 
 __all__ = ["open_source"]
@@ -86,7 +86,7 @@ def _list_files(name: str) -> list[str] | None:
     if path.is_dir():
         if has_image_below(path):
             return None
-        many = sorted(str(each) for each in path.iterdir() if suffix_of(each.name) in PARQUET + TARS)
+        many = [str(each) for each in list_visible(path) if suffix_of(each.name) in PARQUET + TARS]
         return many or None
     if path.exists():
         return [str(regular_file(path))]

@@ -13,7 +13,7 @@ from jumok.app.engine.addresses import is_address, list_address, open_bytes
 from jumok.app.engine.shards import Item, Source, WholeFiles
 from jumok.app.sentences import LONGEST_LINE, read_line
 from jumok.errors import JumokError, foreign
-from jumok.files import regular_file
+from jumok.files import list_visible, regular_file
 from jumok.wording import join_names
 
 __all__ = ["LineShard", "open_texts"]
@@ -141,7 +141,7 @@ def _list_files(name: str) -> list[str]:
         return list_address(name, _holds_texts)
     path = Path(name)
     if path.is_dir():
-        found = sorted(str(each) for each in path.iterdir() if _holds_texts(each.name))
+        found = [str(each) for each in list_visible(path) if _holds_texts(each.name)]
     elif path.exists():
         found = [str(path)]
     else:
@@ -152,4 +152,4 @@ def _list_files(name: str) -> list[str]:
 
 
 def _holds_texts(name: str) -> bool:
-    return name.lower().endswith((".txt", PARQUET)) and not name.startswith(".")
+    return name.lower().endswith((".txt", PARQUET))

@@ -94,7 +94,8 @@ def _list_sounds(inputs: Sequence[str]) -> list[Path]:
     paths: list[Path] = []
     for given in map(Path, inputs):
         if given.is_dir():
-            paths += sorted(path for path in given.rglob("*") if path.suffix.lower() == SUFFIX and path.is_file())
+            sounds = (path for path in given.rglob("[!.]*") if path.suffix.lower() == SUFFIX)
+            paths += sorted(path for path in sounds if path.is_file())
         elif given.is_file():
             paths.append(given)
         else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
+from jumok.files import list_visible
 
 __all__ = ["COLUMNS", "column_for", "is_label_table", "looks_like_labels"]
 
@@ -30,7 +31,7 @@ def looks_like_labels(paths: Sequence[Path]) -> bool:
     if not paths[0].is_dir():
         return is_label_table(paths[0])
     try:
-        return any(is_label_table(path) for path in paths[0].iterdir())
+        return any(is_label_table(path) for path in list_visible(paths[0]))
     except OSError:
         return False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jumok.data.splits import split_named
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
+from jumok.files import list_visible
 
 __all__ = ["COLUMNS", "column_for", "find_part_tables", "looks_like_labelled_texts"]
 
@@ -37,7 +38,7 @@ def _is_labelled(path: Path) -> bool:
 def find_part_tables(folder: Path) -> dict[str, Path]:
     """The tables in a folder that are named after train, val and test, by part; none where train lacks."""
     try:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLE_SUFFIXES)
+        files = [path for path in list_visible(folder) if path.suffix.lower() in TABLE_SUFFIXES]
     except OSError:
         return {}
     found = {part: path for path in files if (part := split_named(path.stem)) is not None}

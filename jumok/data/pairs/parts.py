@@ -11,6 +11,7 @@ from pathlib import Path
 from jumok.data.pairs.pair_set import PairSet, overlap, read_pairs, strip_gz
 from jumok.data.splits import PAIR_SHARES, SPLITS, Shares, check_shares, count_held_out, split_named
 from jumok.errors import JumokError
+from jumok.files import list_visible
 
 MOST_HELD_OUT = 2000
 """So many pairs at most go to val, and to test, by default."""
@@ -81,7 +82,7 @@ def describe_overlap(train: PairSet, other: PairSet, part: str) -> str:
 def _find_in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
     """The files of each part in a folder."""
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = [path for path in list_visible(folder) if path.is_file()]
     except OSError as error:
         raise JumokError(f"cannot read {folder}: {error.strerror}") from None
     endings = {path: _find_ending(path) for path in files}

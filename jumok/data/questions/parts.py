@@ -13,6 +13,7 @@ from jumok.data.questions.question_set import DealtBy, QuestionSet, read_questio
 from jumok.data.questions.recognition import QUESTION_SUFFIXES
 from jumok.data.splits import QUESTION_SHARES, SPLITS, Shares, split_named
 from jumok.errors import JumokError
+from jumok.files import list_visible
 
 __all__ = ["describe_overlap", "find_image_folder", "read_question_parts"]
 
@@ -100,7 +101,8 @@ def _find_in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:
 
 def _list_files(folder: Path) -> list[Path]:
     """The files of a folder that questions may be in, by name; none where it is no folder."""
-    return sorted(path for path in folder.glob("*") if path.suffix in QUESTION_SUFFIXES and path.is_file())
+    found = list_visible(folder) if folder.is_dir() else []
+    return [path for path in found if path.suffix in QUESTION_SUFFIXES and path.is_file()]
 
 
 def describe_overlap(train: QuestionSet, other: QuestionSet, part: str) -> str:

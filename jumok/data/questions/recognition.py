@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jumok.data.splits import split_named
+from jumok.files import list_visible
 
 __all__ = ["QUESTION_SUFFIXES", "looks_like_questions"]
 
@@ -22,4 +23,4 @@ def looks_like_questions(paths: Sequence[Path]) -> bool:
 
 
 def _list_training_files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_file() and split_named(path.stem) == "train"]
+    return [path for path in list_visible(folder) if path.is_file() and split_named(path.stem) == "train"]

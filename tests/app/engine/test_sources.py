@@ -51,6 +51,13 @@ def write_tar(path, members, cut=0):
     return path
 
 
+def test_hidden_files_beside_shards_are_no_shards(tmp_path):
+    write_tar(tmp_path / "a.tar", [("1.png", PNGS[0])])
+    (tmp_path / "._a.tar").write_bytes(b"\0\x05\x16\x07")
+    assert [name for name, _ in read_all(open_quietly(tmp_path))] == [f"{tmp_path}/a.tar/1.png"]
+    assert len(read_all(open_quietly(f"file://{tmp_path}"))) == 1
+
+
 # -- files of one image each --------------------------------------------------------------------
 
 
