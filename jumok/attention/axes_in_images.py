@@ -102,6 +102,10 @@ class Patches(Axis):
             return self.special[index]
         return "{},{}".format(*divmod(index - len(self.special), self.columns))
 
+    def labels(self) -> list[str]:
+        # As `label` has them, at once: a chain looks for its class token among them in each pass.
+        return [*self.special, *[f"{row},{column}" for row in range(self.rows) for column in range(self.columns)]]
+
     def index(self, place: Place) -> int:
         if isinstance(place, tuple):
             return len(self.special) + _find_cell(place, self.rows, self.columns)

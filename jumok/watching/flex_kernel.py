@@ -34,6 +34,8 @@ HIDDEN = (
     "the model calls flex_attention by a reference that watch does not find, and PyTorch cannot compile it while it is "
     "watched: let the model find it as a name of its file, or as an attribute of its module"
 )
+USUAL = frozenset(vars(nn.Module()))
+"""Attributes that every module has, which hold nothing that a model calls: not looked into, each time it is watched."""
 ROWS_AT_ONCE = 256
 
 
@@ -140,12 +142,18 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
 
 def _find_held(modules: Mapping[str, nn.Module]) -> Iterator[tuple[nn.Module, str, Any]]:
     """Attributes of a model's modules that are one of the functions, perhaps with arguments of its own."""
-    wanted = {id(known.original) for known in _standing.values()}
+    standing = list(_standing.values())
+    wanted = {id(known.original) for known in standing}
+    own = {id(module) for module in modules.values()} if wanted else set()
+    for known in standing:
+        if id(known.holder) in own and isinstance(known.holder, nn.Module):
+            yield known.holder, known.name, known.original
     for module in modules.values() if wanted else ():
-        for name, value in list(vars(module).items()):
-            known = _standing.get((id(module), name))
-            if known or _is_one_of(value, wanted):
-                yield module, name, known.original if known else value
+        own_names = vars(module)
+        for name in own_names.keys() - USUAL:
+            value = own_names.get(name)
+            if callable(value) and (id(module), name) not in _standing and _is_one_of(value, wanted):
+                yield module, name, value
 
 
 def _make_for(value: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[..., Any]:

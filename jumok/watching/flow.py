@@ -151,9 +151,18 @@ class Flow:
         """Whether no two images lead to the same tokens, as of a memory that all look at."""
         if self.batch == 1:
             return True
-        starts = [self._find(states) for states in self._starts]
         steps = self._steps(torch.device("cpu"))
-        return are_apart(len(self._index) + 1, steps, starts, self._find(self._entries))
+        return are_apart(len(self._index) + 1, steps, self._departures, self._arrivals)
+
+    @cached_property
+    def _departures(self) -> list[Tensor]:
+        """Places in the row of what each of the last calls gave."""
+        return [self._find(states) for states in self._starts]
+
+    @cached_property
+    def _arrivals(self) -> Tensor:
+        """Places in the row of the tokens of the input."""
+        return self._find(self._entries)
 
     def _carry_each(self, start: Tensor, pull: Pull, **how: Any) -> Tensor:
         """As `_carry_all`; image by image, where several lead to the same tokens."""
@@ -218,7 +227,7 @@ class Flow:
 
     def _arrive(self, row: Tensor, alone: Tensor, start: Tensor, *, followed: bool, image: int | None) -> Tensor:
         """What the tokens of the input have got, if nearly everything came there."""
-        where = self._find(self._entries).to(row.device)
+        where = self._arrivals.to(row.device)
         arrived = torch.zeros_like(row, dtype=torch.bool)
         arrived[where.reshape(-1) if image is None else where[image].reshape(-1)] = True
         arrived[-1] = False
@@ -236,13 +245,13 @@ class Flow:
     def _begin(self, row: Tensor, alone: Tensor, start: Tensor, passed: float, attended: float) -> None:
         """Put the start onto the last call's outputs; of several side by side, onto what each adds to the token."""
         if len(self._starts) == 1:
-            row.index_add_(0, self._find(self._starts[0].reshape(-1)).to(row.device), start.reshape(-1))
+            row.index_add_(0, self._departures[0].reshape(-1).to(row.device), start.reshape(-1))
             return
         past = are_passed(self._known, self._starts[0].reshape(-1)).to(row.device)
         base = self._find(self._known.base(self._starts[0]).reshape(-1)).to(row.device)
         row.index_add_(0, base, start.reshape(-1) * passed * past)
-        for states in self._starts:
-            alone.index_add_(0, self._find(states.reshape(-1)).to(row.device), start.reshape(-1) * attended)
+        for places in self._departures:
+            alone.index_add_(0, places.reshape(-1).to(row.device), start.reshape(-1) * attended)
 
     def _steps(self, device: torch.device) -> list[Step]:
         """What is to be done, from the last call to the first; worked out once."""
