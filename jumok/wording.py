@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = [
+    "count_columns",
     "defuse",
     "describe_names",
     "join_names",
@@ -30,6 +32,15 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.
 HALVES = re.compile(r"[\ud800-\udfff]")
 BYTE = 0xDC00
 """Added to a byte of a name that is no UTF-8; see `os.fsdecode`."""
+
+
+def count_columns(text: str) -> int:
+    """How many letters' widths a text takes: those of East Asia are twice as wide.
+
+    >>> count_columns("dog"), count_columns("개")
+    (3, 2)
+    """
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def printable(text: str) -> str:

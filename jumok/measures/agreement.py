@@ -17,6 +17,7 @@ from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
 from jumok.language import join_later, later, later_count
 from jumok.measures.localisation_scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
+from jumok.measures.printed import Printed
 from jumok.measures.ranks import correlate_ranks
 from jumok.measures.report import show_interval
 
@@ -69,8 +70,8 @@ def _take_places(heat: Heat) -> NDArray[np.floating]:
     return found
 
 
-@dataclass(frozen=True)
-class AgreementReport:
+@dataclass(frozen=True, repr=False)
+class AgreementReport(Printed):
     """How far pairs of maps agree.
 
     Args:

@@ -14,6 +14,7 @@ from jumok.attention.word_alignment import Gold, Links, diagonal, links
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
 from jumok.language import join_later, later, later_count
+from jumok.measures.printed import Printed
 from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
 
 __all__ = [
@@ -91,8 +92,8 @@ def _check_square(attention: AttentionMap) -> int:
 # -- links against links --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class AlignmentReport:
+@dataclass(frozen=True, repr=False)
+class AlignmentReport(Printed):
     """The scores of some methods beside the diagonal's, over the same sentences.
 
     Args:

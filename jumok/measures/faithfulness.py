@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Patches
-from jumok.errors import JumokError
+from jumok.errors import JumokError, first_line
 from jumok.measures.baselines import DEFAULT_GRID
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
 from jumok.measures.faithfulness_report import FaithfulnessReport
@@ -21,8 +21,10 @@ from jumok.measures.localisation_scores import Heat
 
 __all__ = ["faithfulness"]
 
-Maps: TypeAlias = Tensor | NDArray[Any] | Sequence[Heat | NDArray[Any]]
-"""One for each image."""
+Maps: TypeAlias = AttentionMap | Tensor | NDArray[Any] | Sequence[Heat | NDArray[Any]]
+"""One for each image, or one of all, as `watch` gives it."""
+BATCH, ALONE = "batch", "map"
+"""The leading axis of a map of several images, and what maps of one method alone are called."""
 
 MOST_UNITS = 1024  # a finer map is one of pixels, not of patches
 
@@ -30,7 +32,7 @@ MOST_UNITS = 1024  # a finer map is one of pixels, not of patches
 def faithfulness(
     model: Callable[[Tensor], Any],
     inputs: Tensor | NDArray[Any],
-    maps: Mapping[str, Maps],
+    maps: Maps | Mapping[str, Maps],
     *,
     baselines: Mapping[str, Maps] | None = None,
     targets: Tensor | Sequence[int] | None = None,
@@ -49,9 +51,10 @@ def faithfulness(
     Args:
         model: from images to logits (images, classes), or to an object that holds them as `.logits`.
         inputs: (images, channels, height, width), prepared for the model.
-        maps: by method: a map for each image, `AttentionMap` of one row or values (height, width); or (images, height,
-            width). Values may be pixels or cells of a coarser grid over the whole image, in tensors or arrays.
-        baselines: further maps that should do worse, such as those of another class.
+        maps: a map for each image, `AttentionMap` of one row or values (height, width); (images, height, width); or an
+            `AttentionMap` of a batch. Values may be pixels or cells of a coarser grid over the whole image, in tensors
+            or arrays. Several methods: {name: maps}; the maps of one alone are called "map".
+        baselines: by name, further maps that should do worse, such as those of another class.
         targets: (images,), the classes that the maps speak for; None: the predicted ones.
         fillings: what is put in the place of patches, see `jumok.measures.fillings.FILLINGS`.
         mean: (channels,), of the data, prepared as the inputs are, for the filling "mean"; None: of each image.
@@ -70,7 +73,8 @@ def faithfulness(
     """
     inputs = _check_inputs(inputs)
     classes = _check_targets(targets, len(inputs))
-    own, further = (_check_all_maps(given, inputs) for given in (maps, baselines or {}))
+    named = maps if isinstance(maps, Mapping) else {ALONE: maps}
+    own, further = (_check_all_maps(given, inputs) for given in (named, baselines or {}))
     units = ImageUnits(model, grid=grid or _choose_grid({**own, **further}, inputs), fillings=fillings, mean=mean)
     meter = FaithfulnessMeter(steps=steps, saco=saco, seed=seed)
     with _evaluating(model):
@@ -149,7 +153,7 @@ def _check_all_maps(given: Mapping[str, Maps], inputs: Tensor) -> dict[str, Sequ
 
 
 def _check_maps(name: str, given: Maps, inputs: Tensor) -> Sequence[Heat]:
-    found = [heat if isinstance(heat, AttentionMap) else torch.as_tensor(heat) for heat in given]
+    found = _list_heats(name, given)
     if len(found) != len(inputs):
         raise JumokError(f"got {len(found)} maps of {name} for {len(inputs)} images: wanted one for each")
     height, width = inputs.shape[2:]
@@ -168,6 +172,18 @@ def _check_maps(name: str, given: Maps, inputs: Tensor) -> Sequence[Heat]:
                 "wanted the same aspect, as a map lies over the whole image"
             )
     return found
+
+
+def _list_heats(name: str, given: Maps) -> list[Heat]:
+    """The maps of the images, one by one."""
+    if isinstance(given, AttentionMap):
+        several = given.lead[:1] == (BATCH,)
+        return [given.at(batch=number) for number in range(len(given.weights))] if several else [given]
+    try:
+        return [heat if isinstance(heat, AttentionMap) else torch.as_tensor(heat) for heat in given]
+    except (TypeError, ValueError, RuntimeError) as error:
+        wanted = "wanted a map for each image, values (height, width) or an AttentionMap"
+        raise JumokError(f"maps of {name} are {type(given).__name__} ({first_line(error)}): {wanted}") from None
 
 
 def _has_aspect(rows: int, columns: int, height: int, width: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.intervals import Interval
 from jumok.language import join_later, later, later_count, later_noun, list_later
+from jumok.measures.printed import Printed
 from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
 
 __all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
@@ -58,8 +59,8 @@ class Curves:
         }
 
 
-@dataclass(frozen=True)
-class FaithfulnessReport:
+@dataclass(frozen=True, repr=False)
+class FaithfulnessReport(Printed):
     """How far the maps of some methods tell what the model used, beside the baselines, over the same inputs.
 
     Args:
@@ -240,6 +241,10 @@ class FaithfulnessReport:
             whole=f"{whole:.2f}",
             none=f"{none:.2f}",
         )
+
+    def conclusions(self) -> list[str]:
+        """The verdicts, and the notes."""
+        return [*self.verdicts(), *self.notes()]
 
     # -- as plain values ----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jumok.language import later, later_count
+from jumok.measures.printed import Printed
 from jumok.measures.sinks import Limits
 
 __all__ = ["HealthCard", "LayerHealth"]
@@ -45,8 +46,8 @@ class LayerHealth:
     alike: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class HealthCard:
+@dataclass(frozen=True, repr=False)
+class HealthCard(Printed):
     """What was seen in all layers, and what is worth a warning.
 
     Args:
@@ -182,6 +183,10 @@ class HealthCard:
             f"{np.mean(layer.alike):.2f}",
             "-" if np.isnan(following) else f"{following:z.2f}",
         )
+
+    def conclusions(self) -> list[str]:
+        """The warnings."""
+        return self.warnings()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; agreement that is not known is None."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.intervals import Interval
 from jumok.language import join_later, later, later_count, later_noun
+from jumok.measures.printed import Printed
 
 BASELINES = ("random", "centre", "edges")
 """Those that every report has; others may follow."""
@@ -75,8 +76,8 @@ def scores_to_dict(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]
     return {name: interval.to_dict() for name, interval in scores.items()}
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Printed):
     """The scores of some methods beside the baselines', over the same images.
 
     Args:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
+from jumok.measures.printed import Printed
 from jumok.measures.report import show_interval
 from jumok.measures.sanity import (
     RADIUS,
@@ -81,8 +82,8 @@ class SanityLimits:
     rise: float = 0.0
 
 
-@dataclass(frozen=True)
-class SanityCard:
+@dataclass(frozen=True, repr=False)
+class SanityCard(Printed):
     """What the checks of one method found, means over inputs.
 
     Args:
@@ -160,6 +161,10 @@ class SanityCard:
     def summary(self) -> str:
         """One line that says what the figures are means of."""
         return f"{self.method}: {self.inputs:,} inputs; {self.level:.0%} bootstrap intervals"
+
+    def conclusions(self) -> list[str]:
+        """The warnings."""
+        return self.warnings()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is None."""

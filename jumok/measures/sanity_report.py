@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.language import later, later_count
+from jumok.measures.printed import Printed
 from jumok.measures.report import show_interval
 from jumok.measures.sanity_card import CHECKS, TITLES, SanityCard
 
 __all__ = ["SanityReport"]
 
 
-@dataclass(frozen=True)
-class SanityReport:
+@dataclass(frozen=True, repr=False)
+class SanityReport(Printed):
     """What the checks found.
 
     Args:
@@ -47,6 +48,10 @@ class SanityReport:
     def verdicts(self) -> list[str]:
         """One line for each method: what it fails and what that means, and what it passes."""
         return [card.verdict() for card in self.cards]
+
+    def conclusions(self) -> list[str]:
+        """The verdicts."""
+        return self.verdicts()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -58,6 +58,16 @@ def test_arrays_are_taken_as_tensors_are():
     assert arrays == tensors
 
 
+@pytest.mark.parametrize("form", ["a tensor", "a map of a batch", "one image"])
+def test_the_maps_of_one_method_need_no_name(form):
+    count = 1 if form == "one image" else 24
+    maps = true_maps(count)
+    rows = AttentionMap(maps.flatten(1)[:, None], One("cls"), Patches(*GRID), ("batch",))
+    given = {"a tensor": maps, "a map of a batch": rows, "one image": rows.at(batch=0)}[form]
+    alone = jumok.faithfulness(TwoPatches(), images(count), given)
+    assert alone == jumok.faithfulness(TwoPatches(), images(count), {"map": maps}, grid=GRID)
+
+
 def test_another_classs_maps_may_be_a_baseline():
     report = jumok.faithfulness(
         TwoPatches(), images(), {"true": true_maps()}, baselines={"other class": -true_maps()}, fillings=["zeros"]
@@ -130,6 +140,8 @@ def test_models_that_are_no_classifiers_are_refused(model, said):
     ("maps", "options", "said"),
     [
         ({}, {}, "at least one method"),
+        (None, {}, "maps of map are NoneType .*: wanted a map for each image"),
+        ([["left"]] * 24, {}, "maps of map are list .*: wanted a map for each image"),
         ({"a": true_maps(3)}, {}, "got 3 maps of a for 24 images"),
         ({"a": torch.rand(24, 4, 6)}, {}, "wanted the same aspect"),
         ({"a": torch.rand(24, 16)}, {}, "wanted \\(height, width\\) for each image$"),

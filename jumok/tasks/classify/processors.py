@@ -165,7 +165,7 @@ def _check_settings(name: str, values: Mapping[str, Any]) -> None:
         )
     for key in ("size", "crop_size", "pad_size"):
         size = values.get(key)
-        sides = list(size.values()) if isinstance(size, dict) else [size] if isinstance(size, int) else size or []
+        sides = size.values() if isinstance(size, dict) else size if isinstance(size, list | tuple) else [size]
         if any(isinstance(side, float | int) and side * side > MOST_PIXELS for side in sides):
             raise JumokError(f"hf:{name} brings images to {key} {size}: wanted at most {MOST_PIXELS >> 20} MP")
     for key in ("image_mean", "image_std"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from jumok.views.pictures.figures import (
     shorten,
 )
 from jumok.views.raster import Numbers, is_signed
+from jumok.wording import count_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,7 +208,7 @@ def _write_words(axes: Axes, attention: AttentionMap, cell: float, *, source: bo
         axes.set_yticks(range(len(attention.queries)), _write_labels(attention.queries))
     if source:
         names = _write_labels(attention.keys)
-        widest = max(_measure_width(name) for name in names) * LETTER_ASPECT * size / 72
+        widest = max(count_columns(name) for name in names) * LETTER_ASPECT * size / 72
         level, slanted = widest < 0.92 * cell, 0.7 * 72 * cell > 1.05 * size
         turn: dict[str, Any] = {
             "rotation": 0 if level else 50 if slanted else 90,
@@ -230,19 +230,14 @@ def _write_labels(axis: Axis) -> list[str]:
 def _clip_word(word: str) -> str:
     """A word as one line, cut to the room there is by the width of its letters."""
     word = make_visible(word, 4 * LONGEST_WORD)
-    if _measure_width(word) <= LONGEST_WORD:
+    if count_columns(word) <= LONGEST_WORD:
         return word
     kept = ""
     for letter in word:
-        if _measure_width(kept + letter) > LONGEST_WORD - 1:
+        if count_columns(kept + letter) > LONGEST_WORD - 1:
             break
         kept += letter
     return f"{kept.rstrip()}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _measure_width(word: str) -> int:
-    """How many letters' widths a word takes: those of East Asia are twice as wide."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)
 
 
 def _write_weights(axes: Axes, weights: Numbers, shades: Scaling) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumok.errors import JumokError
 from jumok.files import replacing
 from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, CHART_ZERO, INK, METHOD_COLOURS, PALE, QUIET
-from jumok.wording import shorten_names, write_percent
+from jumok.wording import count_columns, shorten_names, write_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -251,7 +250,7 @@ def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
 
 def _measure_label(name: str) -> float:
     """About how wide a label is at 10 points; Korean letters are twice as wide."""
-    return LETTER_INCHES * sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in name)
+    return LETTER_INCHES * count_columns(name)
 
 
 # -- both -----------------------------------------------------------------------------------------

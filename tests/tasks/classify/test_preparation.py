@@ -199,6 +199,7 @@ WRONG = {
     "std of 0": (lambda f: save_processor(f, SIDE, image_std=[0.5, 0, 0.5]), "image_std .*finite numbers above 0"),
     "mean of two": (lambda f: save_processor(f, SIDE, image_mean=[0.5] * 2), "cannot prepare an image"),
     "another size": (lambda f: save_processor(f, SIDE + 8), "3 x 40 x 40 .*contradict each other"),
+    "no size": (lambda f: change(f, "preprocessor_config.json", size=0.5), "Could not convert size input"),
     "endless size": (lambda f: save_processor(f, 10**6), "wanted at most 64 MP"),
     "unknown": (
         lambda f: save_processor(f, SIDE, image_processor_type="NoSuchProcessor"),

@@ -18,6 +18,7 @@ from jumok.views.draw import draw as draw_fitting
 from jumok.views.palette import GOLD_LINK
 from jumok.views.pictures import alignment_matrix as module
 from jumok.views.pictures.alignment_matrix import LONGEST_WORD, draw_alignment, draw_alignments
+from jumok.wording import count_columns
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def test_long_words_are_cut_by_their_width_and_short_ones_are_whole(figure_of):
     assert "Donaudampfschifff…" in shown
     assert "학수고대하고있었…" in shown
     assert {"한국어를", "x"} <= set(shown)
-    assert all(module._measure_width(module._clip_word(word)) <= LONGEST_WORD for word in words)
+    assert all(count_columns(module._clip_word(word)) <= LONGEST_WORD for word in words)
 
 
 def test_korean_has_a_font_or_a_warning_that_names_one(figure_of):
