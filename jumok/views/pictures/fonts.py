@@ -57,6 +57,7 @@ def choose_families(texts: Iterable[str]) -> list[str]:
     missing = needed - _list_glyphs(PLAIN_FONT)
     if not missing:
         return [PLAIN_FONT]
+    _forget_removed_fonts()
     family = _find_family(missing)
     if family is None and _add_fonts(missing):
         family = _find_family(missing)
@@ -78,6 +79,12 @@ def _find_family(codes: frozenset[int]) -> str | None:
     ranked = [name for name in PREFERRED_FONTS if name in installed]
     ranked += sorted(installed.difference(PREFERRED_FONTS))
     return next((name for name in ranked if codes <= _list_glyphs(name)), None)
+
+
+@cache
+def _forget_removed_fonts() -> None:
+    """Take fonts whose files are gone from matplotlib's list, which outlives a run: another may have the glyphs."""
+    fontManager.ttflist[:] = [font for font in fontManager.ttflist if Path(font.fname).is_file()]
 
 
 @cache

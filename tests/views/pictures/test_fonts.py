@@ -27,7 +27,7 @@ def test_korean_gets_a_font_that_has_its_letters_on_any_machine():
 @pytest.fixture
 def stale_list(monkeypatch):
     """matplotlib's list of fonts as it was before any Korean font was there."""
-    caches = fonts._add_fonts, fonts._list_glyphs, fonts.fontManager._findfont_cached
+    caches = fonts._add_fonts, fonts._list_glyphs, fonts._forget_removed_fonts, fonts.fontManager._findfont_cached
     stale = [font for font in fonts.fontManager.ttflist if font.name == PLAIN_FONT]
     monkeypatch.setattr(fonts.fontManager, "ttflist", stale)
     for cached in caches:
@@ -42,6 +42,15 @@ def test_a_font_that_matplotlibs_list_does_not_know_yet_is_found(stale_list):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(choose_families(["긁힘"])) == 2
+
+
+def test_another_font_is_taken_where_the_listed_one_was_removed(stale_list, tmp_path):
+    gone = fonts.FontEntry(fname=str(tmp_path / "gone.ttf"), name="NanumGothic", style="normal", weight=400)
+    stale_list.append(gone)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(choose_families(["긁힘"])) == 2
+    assert gone not in fonts.fontManager.ttflist
 
 
 def test_a_family_without_the_weight_that_is_asked_for_is_used_without_a_word(stale_list, caplog):
