@@ -7,7 +7,7 @@ import re
 import pytest
 
 from jumok.app import cli
-from jumok.app.demo import comparison_tour, dates_tour, images_tour, shapes_tour
+from jumok.app.demo import comparison_tour, dates_tour, images_tour, last_line, shapes_tour
 from jumok.errors import JumokError
 
 
@@ -60,9 +60,12 @@ def test_the_main_tour_is_short_and_its_page_grows_with_every_step(tmp_path, cap
 
 
 @pytest.mark.usefixtures("_small")
-def test_the_tour_of_dates_shows_alignments(tmp_path):
+def test_the_tour_of_dates_shows_alignments_and_speaks_korean(tmp_path, capsys):
     folder = tmp_path / "demo"
-    cli.run(["demo", "dates", "--out", str(folder), "--threads", "1"])
+    cli.run(["demo", "dates", "--out", str(folder), "--threads", "1", "--language", "ko"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("[")]
+    assert all(re.search("[가-힣]", line) for line in lines)
+    assert len(lines) == 9
     text = (folder / "index.html").read_text("utf-8")
     measured = json.loads((folder / "dates" / "run" / "measure" / "measure.json").read_text())
     error = next(iter(measured["methods"].values()))["aer"]["value"]
@@ -93,6 +96,15 @@ def test_other_tours_join_the_page_and_generated_data_stays(tmp_path):
     assert (folder / "images" / "data" / "sample.json").stat().st_mtime_ns == before
     assert not (folder / "images" / "old.txt").exists()
     assert f"{answered:.1%}" in (folder / "index.html").read_text("utf-8")
+
+
+def test_a_terminal_shows_what_a_step_said_last(tmp_path):
+    log = tmp_path / "demo.log"
+    assert last_line.read_last_line(log) == ""
+    log.write_text("$ jumok eval\n", "utf-8")
+    assert last_line.read_last_line(log) == ""
+    log.write_text("가" * 3000 + "\nepoch 1/4  elapsed 30 s\n\n", "utf-8")
+    assert last_line.read_last_line(log) == "epoch 1/4  elapsed 30 s"
 
 
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path):

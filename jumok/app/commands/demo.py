@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from jumok.app.outputs import check_named
+from jumok.language import translate
 
 Name = Literal["images", "dates", "shapes", "compare", "all"]
 
@@ -38,9 +39,10 @@ def command(
     check_named(out)
     tours = [make(out / make.name) for make in (ImagesTour, DatesTour, ShapesTour, ComparisonTour)]
     demo = Demo(out, tours, [] if threads is None else ["--threads", str(threads)], typer.echo)
-    typer.echo(f"page: {demo.page.resolve()} (open it now; it grows with every step)")
+    typer.echo(translate("page: {page} (open it now; it grows with every step)", page=demo.page.resolve()))
     for each in tours:
         if tour in (each.name, "all"):
             demo.take(each, [] if epochs is None else ["--epochs", str(epochs)])
     others = ", ".join(f"jumok demo {each.name}" for each in tours if each.name not in demo.done)
-    typer.echo(f"done: {demo.page.resolve()}" + (f"; more tours: {others}" if others else ""))
+    more = translate("; more tours: {others}", others=others) if others else ""
+    typer.echo(translate("done: {page}", page=demo.page.resolve()) + more)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jumok.app.demo.figures import read_json, show_alignment_error, show_exact
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.app.telling import tell
 from jumok.files import write_atomically
 from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
@@ -40,7 +41,7 @@ class DatesTour(Tour):
             Step(
                 f"translate {number}",
                 lambda text=text, picture=picture: ["translate", run, text, "--pieces", "--show", picture],  # type: ignore[misc]
-                lambda text=text: f"the alignment of {text}",  # type: ignore[misc]
+                lambda text=text: translate("the alignment of {date}", date=text),  # type: ignore[misc]
                 lambda _: [],
             )
             for number, (text, picture) in enumerate(zip(EXAMPLES, pictures, strict=True), 1)
@@ -52,13 +53,13 @@ class DatesTour(Tour):
             Step(
                 "sample",
                 lambda: ["sample", "dates", self.generated, *SAMPLE.split()],
-                lambda: "dates, with what each letter stands for",
+                lambda: translate("dates, with what each letter stands for"),
                 lambda _: [],
             ),
             Step(
                 "train",
                 lambda: ["train", self.generated, *TRAINING.split(), "--out", run],
-                lambda: "the model",
+                lambda: translate("the model"),
                 lambda _: [],
             ),
             Step("eval", lambda: ["eval", run], self._say_exact, self._show_training),
@@ -66,7 +67,7 @@ class DatesTour(Tour):
             Step(
                 "translate all",
                 lambda: ["translate", run, self._write_some(), "--pieces", "--show", page],
-                lambda: f"a page of {ON_PAGE} dates",
+                lambda: translate("a page of {count} dates", count=ON_PAGE),
                 self._show_alignment,
             ),
             Step(
@@ -86,7 +87,8 @@ class DatesTour(Tour):
 
     def _say_exact(self) -> str:
         found = read_json(self.folder / "run" / "eval" / "eval.json")
-        return f"{found['exact']:.1%} of {found['sentences']:,} unseen dates exactly right"
+        share, count = f"{found['exact']:.1%}", f"{found['sentences']:,}"
+        return translate("{share} of {count} unseen dates exactly right", share=share, count=count)
 
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"
@@ -121,7 +123,7 @@ class DatesTour(Tour):
         return [
             Section(
                 translate("Measure the alignment"),
-                translate(found["summary"]),
+                tell(found["summary"]),
                 done.command,
                 show_alignment_error(found),
                 [(folder / "measure.png", translate("Beside the diagonal"))],

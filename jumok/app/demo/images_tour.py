@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.app.demo.figures import read_json, show_faithfulness, show_pointing, show_share
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.app.telling import tell
 from jumok.durations import format_duration
 from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
@@ -49,20 +50,20 @@ class ImagesTour(Tour):
             Step(
                 "sample",
                 lambda: ["sample", "inspection", self.generated, *counts],
-                lambda: f"{sum(COUNTS.values()):,} images, and a mask of each defect",
+                lambda: translate("{count} images, and a mask of each defect", count=f"{sum(COUNTS.values()):,}"),
                 self._show_data,
             ),
             Step(
                 "train",
                 lambda: ["train", self.images, *TRAINING.split(), *out["run"]],
-                lambda: "the model, and which of its maps to trust",
+                lambda: translate("the model, and which of its maps to trust"),
                 self._show_training,
             ),
             Step("eval", lambda: ["eval", run, self.images, *out["eval"]], self._say_accuracy, self._show_accuracy),
             Step(
                 "look",
                 lambda: ["look", self._gather(), "--model", run, *out["look"]],
-                lambda: "where the model looked, one page",
+                lambda: translate("where the model looked, one page"),
                 self._show_look,
             ),
             Step(
@@ -101,7 +102,13 @@ class ImagesTour(Tour):
     def _say_accuracy(self) -> str:
         found = read_json(self.folder / "eval" / "eval.json")
         low, high = found["accuracy_95"]
-        return f"{found['accuracy']:.1%} of {found['images']} test images right (95%: {low:.1%} to {high:.1%})"
+        return translate(
+            "{share} of {count} test images right (95%: {low} to {high})",
+            share=f"{found['accuracy']:.1%}",
+            count=f"{found['images']:,}",
+            low=f"{low:.1%}",
+            high=f"{high:.1%}",
+        )
 
     def _show_accuracy(self, done: Done) -> list[Section]:
         found = read_json(self.folder / "eval" / "eval.json")
@@ -129,7 +136,7 @@ class ImagesTour(Tour):
         found = read_json(folder / "measure.json")
         chart = [(folder / "measure.png", translate("Every score with its 95% interval, beside three baselines"))]
         links = [(folder / "measure.json", translate("all figures"))]
-        heading, summary = translate("Measure with masks"), translate(found["summary"])
+        heading, summary = translate("Measure with masks"), tell(found["summary"])
         with_masks = Section(heading, summary, done.command, show_pointing(found), chart, links)
         return [with_masks, self._show_faithfulness(found.get("faithfulness"))]
 
@@ -137,7 +144,7 @@ class ImagesTour(Tour):
         heading = translate("Measure without masks")
         if found is None:
             return Section(heading, translate("There was no time for it ({options}).", options=MEASURING))
-        verdicts = " ".join(f"{translate(verdict)}." for verdict in found["verdicts"][:MOST_VERDICTS])
+        verdicts = " ".join(f"{tell(verdict)}." for verdict in found["verdicts"][:MOST_VERDICTS])
         text = translate(
             "Does the answer depend on what each map marks? Parts of the images are taken away in the order of the "
             "map. {verdicts} SRG says how much earlier the answer falls if the most important parts go first: 0 is "

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from jumok.app.demo.figures import read_json, show_pointing, show_share
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.app.telling import tell
 from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
@@ -34,15 +35,15 @@ class ShapesTour(Tour):
             Step(
                 "sample",
                 lambda: ["sample", "shapes", self.generated, *SAMPLE.split()],
-                lambda: "images of shapes, with questions",
+                lambda: translate("images of shapes, with questions"),
                 lambda _: [],
             ),
-            Step("train", lambda: train, lambda: "the model", lambda _: []),
+            Step("train", lambda: train, lambda: translate("the model"), lambda _: []),
             Step("eval", lambda: ["eval", run], self._say_accuracy, self._show_training),
             Step(
                 "ask",
                 lambda: ["ask", run, images / self.questions[0]["image"], *self._asked(), "--out", asked],
-                lambda: f"{len(self.questions)} questions about one image",
+                lambda: translate("{count} questions about one image", count=len(self.questions)),
                 self._show_asked,
             ),
             Step(
@@ -66,7 +67,12 @@ class ShapesTour(Tour):
     def _say_accuracy(self) -> str:
         found = read_json(self.folder / "run" / "eval" / "eval.json")
         low, high = found["accuracy_95"]
-        return f"{found['accuracy']:.1%} of the questions answered correctly (95%: {low:.1%} to {high:.1%})"
+        return translate(
+            "{share} of the questions answered correctly (95%: {low} to {high})",
+            share=f"{found['accuracy']:.1%}",
+            low=f"{low:.1%}",
+            high=f"{high:.1%}",
+        )
 
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"
@@ -106,8 +112,8 @@ class ShapesTour(Tour):
                 translate("Measure the looks"),
                 translate(
                     "{summary}. Maps of two questions about one image: {agreement}",
-                    summary=translate(found["summary"]),
-                    agreement=found["agreement"]["summary"],
+                    summary=tell(found["summary"]),
+                    agreement=tell(found["agreement"]["summary"]),
                 ),
                 done.command,
                 show_pointing(found),

@@ -12,7 +12,9 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jumok.app.demo.last_line import COMMAND, show_last_line
 from jumok.app.demo.tour import Done, Tour
+from jumok.app.telling import tell
 from jumok.durations import format_duration
 from jumok.errors import JumokError
 from jumok.files import write_atomically
@@ -70,25 +72,26 @@ class Demo:
             command = f"jumok {shlex.join(words)}"
             self.tell(f"[{number}/{len(steps)}] {command}")
             started = time.perf_counter()
-            self._run(command, words)
+            with show_last_line(self.folder / LOG):
+                self._run(command, words)
             self.done[tour.name][step.name] = Done(command, time.perf_counter() - started)
             self._write_steps()
-            self.tell(f"      {format_duration(self.done[tour.name][step.name].seconds)}; {step.say()}")
+            self.tell(f"      {format_duration(self.done[tour.name][step.name].seconds)}; {tell(step.say())}")
         self._write_page()
 
     def _run(self, command: str, words: Sequence[str]) -> None:
         from jumok.app.cli import run
 
         with self._log() as log:
-            log.write(f"$ {command}\n")
+            log.write(f"{COMMAND}{command}\n")
             log.flush()
             run(words)
 
     @contextmanager
     def _log(self) -> Iterator:  # type: ignore[type-arg]
-        """Let what is printed go into the log, but for progress on a terminal."""
+        """Let what is printed go into the log, but for warnings on a terminal."""
         with ExitStack() as stack:
-            log = stack.enter_context((self.folder / LOG).open("a", encoding="utf-8"))
+            log = stack.enter_context((self.folder / LOG).open("a", encoding="utf-8", buffering=1))
             stack.enter_context(redirect_stdout(log))
             if not sys.stderr.isatty():
                 stack.enter_context(redirect_stderr(log))

@@ -77,7 +77,7 @@ def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps m
             _draw_line(axes, line, family)
         if score in values.get("chance", {}):
             axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_style_chance(), zorder=1)
-    _finish(axes, step * len(titles))
+    _finish(axes, step * len(titles), chance=bool(values.get("chance")))
     _write_head(axes, title, textwrap.fill(values["summary"], 126), left=-112)
     _save(figure, path)
 
@@ -121,7 +121,7 @@ def _style_chance() -> dict[str, Any]:
     return {"color": CHART_ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2))}
 
 
-def _finish(axes: Axes, bottom: float) -> None:
+def _finish(axes: Axes, bottom: float, *, chance: bool) -> None:
     from matplotlib.lines import Line2D
 
     axes.set_ylim(bottom - 0.9, -0.5)
@@ -132,9 +132,10 @@ def _finish(axes: Axes, bottom: float) -> None:
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
-    line = Line2D([], [], **_style_chance(), label="chance")
-    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": QUIET, "borderaxespad": 0}
-    axes.legend(handles=[line], loc="upper left", bbox_to_anchor=(1.022, -0.004), **style)
+    if chance:
+        line = Line2D([], [], **_style_chance(), label="chance")
+        style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": QUIET, "borderaxespad": 0}
+        axes.legend(handles=[line], loc="upper left", bbox_to_anchor=(1.022, -0.004), **style)
 
 
 # -- what a classifier takes for what -------------------------------------------------------------

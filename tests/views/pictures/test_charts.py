@@ -5,6 +5,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def test_localisation_shows_methods_in_their_colours_and_chance_in_orange(tmp_pa
     height, width, _ = pixels(tmp_path / "a.png").shape
     assert 1000 < width < 1800
     assert 1000 < height < 2000
+
+
+def test_without_a_figure_for_chance_the_legend_names_none(tmp_path):
+    values = report().to_dict() | {"chance": {}}
+    draw_scores(SimpleNamespace(to_dict=lambda: values), tmp_path / "a.png")
+    assert share(tmp_path / "a.png", CHART_ORANGE) == 0
 
 
 def test_every_baseline_has_its_own_grey_and_dot(tmp_path):
