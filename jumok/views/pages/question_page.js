@@ -169,6 +169,7 @@
     at("ruler").replaceChildren(...ticks.map((tick, index) => {
       const mark = make("span", index === ticks.length - 1 ? translate("{moment} s", { moment: tick }) : String(tick));
       mark.style.left = `${(100 * tick) / seconds}%`;
+      mark.classList.toggle("end", tick > 0.97 * seconds); // in the middle it would stand out of the page
       return mark;
     }));
     at("over").textContent = sound ? translate("Heat over the spectrogram") : translate("Heat over the image");
@@ -359,14 +360,17 @@
 
   function start() {
     const questions = page.images.reduce((sum, each) => sum + each.questions.length, 0);
+    const count = page.images.length;
+    const sounds = page.images.every((each) => each.questions.every((asked) => asked.seconds !== null));
     const counts = [
-      page.images.length > 1 && translate("{count} images", { count: page.images.length }),
-      questions > page.images.length && translate("{count} questions", { count: questions }),
+      count > 1 && (sounds ? translate("{count} sounds", { count }) : translate("{count} images", { count })),
+      questions > count && translate("{count} questions", { count: questions }),
     ];
     at("title").textContent = page.title;
     at("count").textContent = counts.filter(Boolean).join(", ");
     at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made });
-    at("images").hidden = page.images.length < 2;
+    at("images").hidden = count < 2;
+    if (sounds) for (const named of [at("images"), at("film")]) named.setAttribute("aria-label", translate("Sounds"));
     film.start();
     film.list([...page.images.keys()]);
     listen();

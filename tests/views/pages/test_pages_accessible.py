@@ -1,6 +1,7 @@
 """Every page against axe-core's rules, and what else all pages have: landmarks, headings, a form for paper."""
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -224,6 +225,12 @@ def test_on_paper_nothing_is_cut_off_and_no_control_is_left(visit):
     )
     assert shown == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
+
+
+@pytest.mark.parametrize("written", ["look", "saliency", "faithful", "texts", "reading", "report"], indirect=True)
+def test_a_few_lines_at_the_end_take_no_sheet_of_their_own(visit):
+    sheets = re.findall(rb"/Type\s*/Page\b", visit().pdf(format="A4", prefer_css_page_size=True))
+    assert len(sheets) == 1
 
 
 @pytest.mark.parametrize("width", [390, 768, 1440])

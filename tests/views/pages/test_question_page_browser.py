@@ -288,6 +288,17 @@ def test_one_question_about_several_images_is_not_counted_as_several(visit):
     assert visit(ENGLISH, others=[ENGLISH]).text("#count") == "2 images"
 
 
+def test_sounds_are_called_so_and_their_last_mark_of_time_stands_on_the_page(visit):
+    heard = replace(ENGLISH, seconds=1.0)
+    page = visit(heard, others=[heard], width=390)
+    assert page.text("#count") == "2 sounds"
+    assert page.page.locator("#images").get_attribute("aria-label") == "Sounds"
+    assert page.page.locator("#ruler span").last.bounding_box()["x"] > 300
+    assert page.fits(390)
+    edge = "[...document.querySelectorAll('#ruler span')].at(-1).getBoundingClientRect().right"
+    assert page.page.evaluate(f"{edge} <= document.querySelector('#stage').getBoundingClientRect().right + 1")
+
+
 def test_images_are_chosen_from_the_film(visit):
     page = visit(others=[HANGUL])
     page.until("s.row")
