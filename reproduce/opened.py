@@ -4,7 +4,8 @@ python -m reproduce opened                     about 2 minutes on one core
 python -m reproduce opened --only "vit,swin*"  some of them
 
 Each is saved with its own image processor and opened again by jumok; its input is held against what the processor
-gives, its probabilities against `transformers.pipeline`. The page goes to docs/opened.md.
+gives, its probabilities against `transformers.pipeline`. The page goes to docs/opened.md, and the
+figures to the table of `python -m reproduce zoo`, too.
 """
 
 from __future__ import annotations
@@ -160,4 +161,16 @@ def write_page(path: Path, results: list[Opened]) -> None:
 
 
 def _write_row(each: Opened) -> str:
-    return f"| {each.name} | {each.processor} | {each.inputs:.0e} | {each.shares:.0e} | {each.part} |"
+    assert each.inputs is not None  # of what was opened
+    assert each.shares is not None
+    figures = f"{write_difference(each.inputs)} | {write_difference(each.shares)}"
+    return f"| {each.name} | {each.processor} | {figures} | {each.part} |"
+
+
+def write_difference(value: float) -> str:
+    """A difference, by its size alone.
+
+    >>> write_difference(0.0), write_difference(2.98e-8)
+    ('0', '3e-08')
+    """
+    return f"{value:.0e}" if value else "0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import re
 from collections import Counter
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from jumok.files import write_atomically
+from reproduce.opened import write_difference
+from reproduce.rows import RESULTS
 
 Result = dict[str, Any]
 
@@ -26,21 +29,30 @@ STATUSES = {
     "not judged": "no tiny model of it could be built or run here, watched or not",
 }
 LONGEST = 170
+OPENED = RESULTS / "opened.json"
+CHECKS = ("input", "probabilities")
+"""Of `python -m reproduce opened`: a column of each."""
+OPENED_BY = (
+    "Image classifiers, opened from a folder by `hf:`. attention: as above. input: the largest difference to what the "
+    "model's own image processor gives. probabilities: the largest difference to `transformers.pipeline`. The two come "
+    "from `python -m reproduce opened`; [opened.md](opened.md) also names those that were not opened, and why."
+)
 PATH = re.compile(r"^[\w.@]+(\[\d+\])?: (?=\S)")
 
 
-def write_page(path: Path, results: list[Result]) -> None:
+def write_page(path: Path, results: list[Result], opened: Path = OPENED) -> None:
     """Write the page.
 
     Args:
         path: of the Markdown file.
         results: of all architectures, as `zoo.judge_one` gives them.
+        opened: the rows of `python -m reproduce opened`; without the file, their columns are left out.
     """
     libraries = list(dict.fromkeys(result["library"] for result in results))
     parts = ["# Which models can be watched", _introduce(results), _count(libraries, results)]
     for library in libraries:
         own = sorted((result for result in results if result["library"] == library), key=lambda result: result["name"])
-        parts += [f"## {library}", *_tables(own)]
+        parts += [f"## {library}", *(_tell_opened(own, opened) if library == "transformers" else ()), *_tables(own)]
     write_atomically(path, "\n\n".join(parts) + "\n")
 
 
@@ -54,9 +66,8 @@ def _introduce(results: list[Result]) -> str:
         "tiny with random weights that make attention choose, and judged by `python -m reproduce zoo`. Places are "
         "checked on the first map that lies over an image, or on its middle window, by changing pixels; where "
         "convolutions carry a pixel to several tokens, only coarsely. Models of several inputs are given all that "
-        "could be made for them here. Options that change a model's attention are not covered. Whether image "
-        "classifiers are given what their own processor makes of an image, and give the probabilities of their "
-        f"library, is in [opened.md](opened.md).\n\n{made}: {len(results)} architectures."
+        "could be made for them here. Options that change a model's attention are not covered."
+        f"\n\n{made}: {len(results)} architectures."
     )
 
 
@@ -82,6 +93,29 @@ def _tell_share(counts: Counter[tuple[str, str]], library: str) -> str:
     judged = sum(counts[library, status] for status in STATUSES if status != "not judged")
     right = counts[library, "exact"] + counts[library, "not attention"]
     return f"{100 * right / judged:.1f}%" if judged else "-"
+
+
+def _tell_opened(results: list[Result], path: Path) -> Iterable[str]:
+    """A row of each image classifier: how its attention was judged, and how far it is opened as it is meant to be."""
+    checks = _read_checks(path)
+    rows = [
+        f"| {result['name']} | {result['status']} | {' | '.join(map(write_difference, checks[result['name']]))} |"
+        for result in results
+        if result["name"] in checks
+    ]
+    if rows:
+        yield OPENED_BY
+        yield "\n".join([f"| image classifier | attention | {' | '.join(CHECKS)} |", "|---|---|---:|---:|", *rows])
+
+
+def _read_checks(path: Path) -> dict[str, list[float]]:
+    """By the name of an architecture, the largest difference of each kind that any of its classes has."""
+    rows = json.loads(path.read_text("utf-8"))["rows"] if path.exists() else []
+    names = {row["model"] for row in rows}
+    return {
+        name: [max(row["ours"] for row in rows if (row["model"], row["measure"]) == (name, check)) for check in CHECKS]
+        for name in names
+    }
 
 
 def _tables(results: list[Result]) -> Iterable[str]:

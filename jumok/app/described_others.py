@@ -137,7 +137,9 @@ def _describe_asker(model: str, device: str) -> DescribedOther:
 
     asker = open_asker(model, device)
     takes = later("images and a question, put into its chat template")
-    if not asker.processor.has_template:
+    if asker.processor.lacks_template:
+        takes = later("images and a question; its chat template is missing, so ask in plain text with --plain")
+    elif not asker.processor.has_template:
         takes = later("images and a question, in plain text, as it has no chat template")
     shows = later("where in the images each word of its answer looked")
     what = later("answers questions about images")

@@ -20,6 +20,8 @@ SINKS = {
     "ValueError": (0,),
     "Interrupted": (1,),
     "foreign": (0, 1),
+    "writing": (3, 4),
+    "write_watched": (4, 5),
     "say": (0,),
     "_say": (0,),
     "remark": (0,),

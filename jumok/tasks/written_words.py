@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from jumok.errors import foreign
+from jumok.errors import JumokError, first_line, foreign
 from jumok.tasks.foreign_files import ADVICE, without_remarks
 from jumok.tasks.prediction import check_answered
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 
-__all__ = ["WrittenTokens", "group_words", "multiply_shares", "write_watched"]
+__all__ = ["GREEDY", "WrittenTokens", "group_words", "multiply_shares", "write_watched", "writing"]
+
+GREEDY: Mapping[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "prompt_lookup_num_tokens": None,
+    "assistant_early_exit": None,
+    "penalty_alpha": None,
+    "dola_layers": None,
+}
+"""Settings of `generate` for the most probable token at each step, one step after the other."""
+SETTINGS = "generation_config.json"
 
 
 class WrittenTokens(NamedTuple):
@@ -61,14 +75,51 @@ def write_watched(
     Raises:
         JumokError: the library refuses, or what the model answers is NaN.
     """
-    wanted = {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, **options}
-    wanted |= {"return_dict_in_generate": True, "output_logits": True}
-    with foreign(what, advice), torch.no_grad(), without_remarks(), watch(model, pixels=pixels) as seen:
+    wanted = {**GREEDY, **options, "return_dict_in_generate": True, "output_logits": True}
+    with writing(model, name, inputs, what, advice), watch(model, pixels=pixels) as seen:
         made = model.generate(**inputs, max_new_tokens=most, **wanted)  # type: ignore[operator]
     steps = made.logits
     written = made.sequences[0, -len(steps) :].tolist()
     shares = torch.stack([step[0].float().softmax(-1)[token].cpu() for step, token in zip(steps, written, strict=True)])
     return WrittenTokens(made.sequences, check_answered(shares, name).tolist(), seen)
+
+
+@contextmanager
+def writing(model: Any, name: str, inputs: Mapping[str, Any], what: str, advice: str = ADVICE) -> Iterator[None]:
+    """Let `generate` of a model run in the block, without gradients and without what the library remarks.
+
+    Args:
+        model, name, inputs: as for `write_watched`.
+        what, advice: what an error of the library's is said to be, and what to do.
+    Raises:
+        JumokError: the library refuses; it is the model's generation settings that are named where it writes without.
+    """
+    try:
+        with foreign(what, advice), torch.no_grad(), without_remarks(), warnings.catch_warnings(action="ignore"):
+            yield
+    except JumokError as error:
+        if error.__cause__ is None or not _writes_without_settings(model, inputs):
+            raise
+        raise JumokError(
+            f"{name} cannot write with its generation settings ({first_line(error.__cause__)}): mend its {SETTINGS}, "
+            "or take it away"
+        ) from error.__cause__
+
+
+def _writes_without_settings(model: Any, inputs: Mapping[str, Any]) -> bool:
+    from transformers import GenerationConfig
+
+    try:
+        with torch.no_grad(), without_remarks(), warnings.catch_warnings(action="ignore"):
+            plain = GenerationConfig.from_model_config(model.config)
+            kept, model.generation_config = model.generation_config, plain  # it fills up what is not given
+            try:
+                model.generate(**inputs, generation_config=plain, max_new_tokens=1, **GREEDY)
+            finally:
+                model.generation_config = kept
+    except Exception:
+        return False
+    return True
 
 
 def group_words(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:

@@ -82,11 +82,27 @@ def copy_changed(folder, to, name, change):
     return to
 
 
-def test_without_a_chat_template_the_question_is_asked_in_plain_text_and_that_is_told(models, tmp_path, capsys):
+def test_without_its_chat_template_a_model_is_asked_in_plain_text_alone(models, tmp_path, capsys):
     folder = copy_changed(models["llava"], tmp_path / "m", "config.json", lambda values: None)
     (folder / "chat_template.jinja").unlink()
     options = ["--generate", "3", "--no-html", "--no-pictures", "--out", str(tmp_path)]
-    assert ask(folder, QUESTIONS[0], *options) == 0
+    assert "has no chat template (chat_template.jinja)" in fail(capsys, folder, QUESTIONS[0])
+    assert run(["systems", f"hf:{folder}"]) == 0
+    assert "its chat template is missing, so ask in plain text with --plain" in capsys.readouterr().out
+    assert ask(folder, QUESTIONS[0], *options, "--plain") == 0
+    assert "no chat template: it was asked in plain text" in capsys.readouterr().out
+    assert open_asker(f"hf:{models['llava']}", "cpu").processor.write_prompt("what ?", plain=True) == "<image>\nwhat ?"
+    assert run(["ask", "run", "photo.png", "what ?", "--plain"]) == 2
+    assert "no use for --plain" in capsys.readouterr().err
+
+
+def test_a_model_that_never_had_a_chat_template_is_asked_in_plain_text(tmp_path, capsys):
+    family = make("paligemma")
+    family.save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    family.photos(1)[0].save(tmp_path / "photo.png")
+    options = ["--generate", "2", "--no-html", "--no-pictures", "--out", str(tmp_path / "out")]
+    assert ask(tmp_path, "what ?", *options) == 0
     assert "no chat template: it was asked in plain text" in capsys.readouterr().out
 
 
@@ -416,5 +432,14 @@ def test_settings_for_sampling_are_told(models, tmp_path, capsys):
         shown = capsys.readouterr()
         assert ("draw its words by chance: here the most probable are taken" in shown.out) is said
         assert not shown.err.strip()
+    for settings in ({"repetition_penalty": -1.0}, {"forced_eos_token_id": 99999}, {"eos_token_id": "x"}):
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        assert "cannot write with its generation settings" in fail(capsys, folder, "what ?", *quiet)
+    for settings in ({"prompt_lookup_num_tokens": 3}, {"min_length": 90}, {"num_beams": 0}, {"penalty_alpha": 0.6}):
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        assert ask(folder, "what ?", *quiet) == 0
+        assert not capsys.readouterr().err.strip()
+    (folder / "generation_config.json").unlink()
+    assert ask(folder, "what ?", *quiet) == 0
     (folder / "generation_config.json").write_text("{")
     assert "generation_config.json (Expecting property name" in fail(capsys, folder, "what ?")

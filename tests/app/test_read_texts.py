@@ -210,6 +210,23 @@ def test_a_chat_template_is_filled(look, models, tmp_path):
     assert text["text"] == f"<u>{ENGLISH}</u>"
 
 
+@pytest.mark.parametrize("name", ["decoder", "pair"])
+def test_settings_that_generation_cannot_use_are_named(look, models, name, tmp_path):
+    folder = shutil.copytree(models[name], tmp_path / "model")
+    for settings in ({"repetition_penalty": -1.0}, {"forced_eos_token_id": 99999}, {"eos_token_id": "x"}):
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        said = look(ENGLISH, model=folder, generate=2)
+        (line,) = said.err.splitlines()
+        assert said.status == 2
+        assert "cannot write with its generation settings (" in line
+        assert line.endswith("mend its generation_config.json, or take it away")
+    for settings in ({"stop_strings": ["fox"]}, {"do_sample": True, "temperature": 0.0}, {"min_length": 90}):
+        (folder / "generation_config.json").write_text(json.dumps(settings | {"decoder_start_token_id": 1}))
+        said = look(ENGLISH, model=folder, generate=2, json=True)
+        assert said.status == 0
+        assert "Unfeasible" not in said.err
+
+
 def test_a_table_of_texts_is_read_and_what_is_too_long_is_left_out(look, tmp_path):
     rows = [(make_texts()[0][0],), (" ".join(["oven"] * 100),)]
     table = write_texts(tmp_path / "new.csv", rows, ("text",))

@@ -177,3 +177,21 @@ def test_reasons_on_the_page_are_without_module_names(tmp_path):
     result = {"library": "timm", "name": "a", "status": "partial", "wrong": [], "refused": []}
     write_page(tmp_path / "page.md", [{**result, "partial": ["x.1.attn: numbered: lost", "x.2.attn: numbered: lost"]}])
     assert "| a | numbered: lost |" in (tmp_path / "page.md").read_text()
+
+
+def test_image_classifiers_have_the_checks_of_their_processor_and_probabilities(tmp_path):
+    rows = [
+        {"model": "a", "measure": "input", "ours": 0.0},
+        {"model": "a", "measure": "probabilities", "ours": 3e-8},
+        {"model": "a", "measure": "input", "ours": 2e-7},  # of another class of the same architecture
+        {"model": "a", "measure": "probabilities", "ours": 0.0},
+    ]
+    (tmp_path / "opened.json").write_text(json.dumps({"rows": rows}))
+    results = [{"library": "transformers", "name": name, "status": "exact"} for name in "ab"]
+    write_page(tmp_path / "page.md", results, tmp_path / "opened.json")
+    page = (tmp_path / "page.md").read_text()
+    assert "| image classifier | attention | input | probabilities |" in page
+    assert "| a | exact | 2e-07 | 3e-08 |" in page
+    assert "| b |" not in page
+    write_page(tmp_path / "page.md", results, tmp_path / "none.json")
+    assert "image classifier" not in (tmp_path / "page.md").read_text()

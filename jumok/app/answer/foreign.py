@@ -116,6 +116,7 @@ def ask_foreign(
     html: bool,
     pictures: bool,
     method: str | None = None,
+    plain: bool = False,
 ) -> AnsweredWords:
     """Ask a model from elsewhere about an image or several, and write what each word of its answers looked at.
 
@@ -128,6 +129,7 @@ def ask_foreign(
         session: of the command.
         html, pictures: what to write.
         method: of attribution for each word, beside its attention.
+        plain: ask in plain text, without the model's chat template.
     Raises:
         JumokError: the model, its processor or an image cannot be used.
     """
@@ -137,7 +139,7 @@ def ask_foreign(
 
     check_method(method)
     photos = [open_image(image) for image in images]
-    asker = open_asker(model, session.device)
+    asker = open_asker(model, session.device, plain=plain)
     found = [asker.ask(photos, question, most, method) for question in questions]
     names = [readable(image.name) for image in images]
     shown = [[_build_asked(each, look) for each in found] for look in _list_looks(found)]

@@ -134,8 +134,9 @@ Method = Annotated[
         show_default=False,
     ),
 ]
-
-
+Plain = Annotated[
+    bool, typer.Option("--plain", help="With --model: ask in plain text, without the model's chat template.")
+]
 Maps = Annotated[bool, typer.Option("--maps/--no-maps", help="With --engine: a column of maps.")]
 
 
@@ -170,6 +171,7 @@ def command(
     top: Top = None,
     generate: Generate = None,
     method: Method = None,
+    plain: Plain = False,
     maps: Maps = True,
     *,
     session: Session,
@@ -183,12 +185,12 @@ def command(
     files = Files(out, html, pictures)
     engine, _ = split_off_engine(EngineSettings, settings)
     if engine.engine is not None:
-        others = {"--model": model, "--generate": generate, "--method": method, "--top": top}
+        others = {"--model": model, "--generate": generate, "--method": method, "--plain": plain or None, "--top": top}
         refuse(others, "--engine asks a run of our own, and writes its best answers")
         return _ask_many(given, maps, out, engine, session)
     if model is not None:
-        return _ask_model(model, given, generate or TOKENS, method, files, session)
-    of_writers = {"--generate": generate, "--method": method}
+        return _ask_model(model, given, generate or TOKENS, method, plain, files, session)
+    of_writers = {"--generate": generate, "--method": method, "--plain": plain or None}
     refuse(of_writers, "it is of models that write their answers, and no --model was named")
     if len(given) < 2:
         raise JumokError(
@@ -218,15 +220,15 @@ def _ask_many(given: Sequence[str], maps: bool, out: Path, engine: EngineSetting
 
 
 def _ask_model(
-    model: str, given: Sequence[str], most: int, method: str | None, files: Files, session: Session
+    model: str, given: Sequence[str], most: int, method: str | None, plain: bool, files: Files, session: Session
 ) -> Report:
     """Ask a model from elsewhere."""
     from jumok.app.answer.foreign import ask_foreign
 
     images, rest = _take_images(given)
     questions = _read_questions(rest, session)
-    html, pictures = files.html, files.pictures
-    return ask_foreign(model, images, questions, most, files.out, session, html=html, pictures=pictures, method=method)
+    chosen: dict[str, Any] = {"html": files.html, "pictures": files.pictures, "method": method, "plain": plain}
+    return ask_foreign(model, images, questions, most, files.out, session, **chosen)
 
 
 def _take_images(given: Sequence[str]) -> tuple[list[Path], Sequence[str]]:

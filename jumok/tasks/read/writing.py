@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumok.errors import JumokError, foreign
-from jumok.tasks.classify.foreign import ADVICE, without_remarks
+from jumok.errors import JumokError
 from jumok.tasks.label.looking import USUAL, check_method
 from jumok.tasks.read.answering import relate
 from jumok.tasks.read.opening import Kind, TextModel
 from jumok.tasks.read.pieces import Piece, name_pieces
 from jumok.tasks.read.reading import Answer, Given, Reading, Sheet, list_calls, rank, self_attention
+from jumok.tasks.written_words import GREEDY, writing
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 from jumok.wording import write_count
@@ -120,15 +120,9 @@ def _find_path(network: Any, part: Any) -> str:
 def _generate(model: TextModel, given: Given, count: int) -> Tensor:
     """(1, tokens) of ids: the prompt or the decoder's start token, and what was written."""
     network: Any = model.network
-    with foreign(f"hf:{model.name} cannot write here", ADVICE), without_remarks(), torch.no_grad():
-        output: Tensor = network.generate(
-            **given.inputs,
-            max_new_tokens=count,
-            max_length=None,
-            do_sample=False,
-            num_beams=1,
-            return_dict_in_generate=False,
-        )
+    name, wanted = f"hf:{model.name}", {**GREEDY, "max_length": None, "return_dict_in_generate": False}
+    with writing(network, name, given.inputs, f"{name} cannot write here"):
+        output: Tensor = network.generate(**given.inputs, max_new_tokens=count, tokenizer=model.tokenizer, **wanted)
     begin = 1 if model.kind is Kind.PAIRS else given.ids.shape[1]
     if output.shape[1] <= begin:
         raise JumokError(f"hf:{model.name} wrote nothing for this text: give another one")

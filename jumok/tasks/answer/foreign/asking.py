@@ -113,11 +113,13 @@ class ForeignAsker:
         name: of the model, as the user gave it.
         model: in eval mode.
         processor: that it came with.
+        plain: ask in plain text, without its chat template.
     """
 
     name: str
     model: Any
     processor: Processor
+    plain: bool = False
 
     def ask(self, images: Sequence[Image.Image], question: str, most: int, method: str | None = None) -> Answered:
         """Answer one question, greedily.
@@ -128,15 +130,17 @@ class ForeignAsker:
             most: tokens to generate.
             method: of attribution, "chefer": how much each place contributed to each word; None: attention alone.
         Raises:
-            JumokError: the processor does not fit the model, the prompt is too long, the model answers nothing, takes
-                fewer images, or it cannot be told which tokens are places of an image.
+            JumokError: the processor does not fit the model, a chat template is missing, the prompt is too long, the
+                model answers nothing, takes fewer images, or it cannot be told which tokens are places of an image.
         """
+        self._check_template()
         inputs = self._read(images, question)
         self._check_length(inputs["input_ids"].shape[1], most)
         traced = trace_pixels(self.processor.images, list(images), inputs)
         what = f"hf:{self.name} and its processor do not fit each other"
-        made = write_watched(self.model, f"hf:{self.name}", inputs, most, what, pixels=traced)
-        words = list(group_words(self.processor.tokenizer, made.ids))
+        tokenizer = self.processor.tokenizer
+        made = write_watched(self.model, f"hf:{self.name}", inputs, most, what, pixels=traced, tokenizer=tokenizer)
+        words = list(group_words(tokenizer, made.ids))
         if not words:
             raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
         found = self._join(made).at(batch=0).mean("layer", "head")
@@ -153,7 +157,7 @@ class ForeignAsker:
         return Answered(question, tuple(word for word, _ in words), shares, tuple(looks), self._notes(learnt))
 
     def _read(self, images: Sequence[Image.Image], question: str) -> dict[str, Any]:
-        prompt = self.processor.write_prompt(question, len(images))
+        prompt = self.processor.write_prompt(question, len(images), plain=self.plain)
         return self._place(self.processor.read(self.name, images, prompt))
 
     def _join(self, made: WrittenTokens) -> AttentionMap:
@@ -169,6 +173,13 @@ class ForeignAsker:
         device, kind = self.model.device, self.model.dtype
         found = {name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)}
         return {name: value.to(kind) if value.is_floating_point() else value for name, value in found.items()}
+
+    def _check_template(self) -> None:
+        if self.processor.lacks_template and not self.plain:
+            raise JumokError(
+                f"hf:{self.name} has no chat template (chat_template.jinja), and a model of its kind was trained to be "
+                "asked in one: give a folder that has it, or ask in plain text with --plain"
+            )
 
     def _check_length(self, prompt: int, most: int) -> None:
         config = self.model.config.get_text_config(decoder=True)
@@ -246,12 +257,13 @@ def _make_even(found: AttentionMap) -> Tensor:
 # -- opening --------------------------------------------------------------------------------------
 
 
-def open_asker(name: str, device: str) -> ForeignAsker:
+def open_asker(name: str, device: str, *, plain: bool = False) -> ForeignAsker:
     """Open a vision-language model of `transformers`: weights from safetensors only, and no code of its own.
 
     Args:
         name: "hf:" and a folder, or a name on the hub.
         device: to run on.
+        plain: ask in plain text, without its chat template.
     Raises:
         JumokError: there is no such model, it is of another kind, or it has no processor.
         ModuleNotFoundError: `transformers` is not installed.
@@ -274,7 +286,7 @@ def open_asker(name: str, device: str) -> ForeignAsker:
         model, missing = load_weights(AutoModelForImageTextToText, name)
     if fresh := list_fresh(missing, pooler=True):
         raise JumokError(f"{name} lacks the weights {fresh}, so its answers would be random: {ADVICE}")
-    return ForeignAsker(path, model.to(device).eval(), processor)
+    return ForeignAsker(path, model.to(device).eval(), processor, plain)
 
 
 def _check_kind(name: str, config: Any) -> None:

@@ -25,6 +25,10 @@ COUNTING = ("patch_size", "vision_feature_select_strategy", "image_seq_length", 
 IMAGE_ATTRIBUTES = ("image_token", "context_image_token")
 PLACEHOLDERS = (*IMAGE_ATTRIBUTES, "video_token", "audio_token")
 USUAL_IMAGE = "<image>"
+WITH_PLACES = ("Blip", "InstructBlip", "PaliGemma", "Florence")
+"""How the processors are called that put the places of an image into a prompt themselves."""
+WITHOUT_ROLES = (*WITH_PLACES, "Chameleon", "Fuyu", "Git", "Kosmos2", "Pix2Struct")
+"""And those of models that were trained on plain text, and never had a chat template."""
 
 
 class Processor:
@@ -44,14 +48,23 @@ class Processor:
         """Whether the model says how a conversation is written."""
         return bool(getattr(self.whole, "chat_template", None) or getattr(self.tokenizer, "chat_template", None))
 
-    def write_prompt(self, question: str, images: int = 1) -> str:
+    @property
+    def lacks_template(self) -> bool:
+        """Whether the model was trained on conversations, and does not say how one is written."""
+        return not self.has_template and not type(self.whole).__name__.startswith(WITHOUT_ROLES)
+
+    def write_prompt(self, question: str, images: int = 1, *, plain: bool = False) -> str:
         """The question as the model was trained to read one, with the places of the images in it.
 
+        Args:
+            question: any text.
+            images: how many.
+            plain: without the chat template.
         Raises:
             JumokError: the chat template cannot be used, or the question holds what stands for an image.
         """
         self._check_placeholders(question)
-        if not self.has_template:
+        if plain or not self.has_template:
             return f"{self._find_image_word() * images}{question}"
         from transformers import ProcessorMixin
 
@@ -85,8 +98,7 @@ class Processor:
 
     def _find_image_word(self) -> str:
         """What stands for the image in a prompt; nothing where the processor puts it there itself."""
-        name = type(self.whole).__name__
-        if name.startswith(("Blip", "InstructBlip", "PaliGemma", "Florence")):
+        if type(self.whole).__name__.startswith(WITH_PLACES):
             return ""
         found = next((getattr(self.whole, each) for each in IMAGE_ATTRIBUTES if hasattr(self.whole, each)), USUAL_IMAGE)
         return f"{getattr(found, 'content', found)}\n"
