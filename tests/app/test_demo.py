@@ -9,6 +9,7 @@ import pytest
 from jumok.app import cli
 from jumok.app.demo import comparison_tour, dates_tour, images_tour, last_line, shapes_tour
 from jumok.errors import JumokError
+from jumok.tasks.running.trust import Trust, write_trust
 
 
 @pytest.fixture
@@ -23,6 +24,16 @@ def _small(monkeypatch):
     monkeypatch.setattr(shapes_tour, "SAMPLE", "--kinds colour,exists --train 12 --val 4 --test 4")
     monkeypatch.setattr(shapes_tour, "TRAINING", "--system vqa-stacked --epochs 1 --option width=16")
     monkeypatch.setattr(comparison_tour, "COMPARISON", "--systems cnn,ram --budget 1s --shown 2 --batch-size 8")
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [("lrp", "on 26 images lrp was the map"), (None, "no map was more faithful"), ("", "no time")]
+)
+def test_the_demo_says_no_more_of_trust_than_was_measured(tmp_path, method, said):
+    tour = images_tour.ImagesTour(tmp_path)
+    if method != "":
+        write_trust(tour.folder / "run", Trust(method=method, verdict="lrp beats edges", inputs=26))
+    assert said in tour._say_trust()
 
 
 @pytest.mark.usefixtures("_small")

@@ -11,6 +11,7 @@ from jumok.app.demo.tour import Done, Step, Tour
 from jumok.app.telling import tell
 from jumok.durations import format_duration
 from jumok.language import later, translate
+from jumok.tasks.running.trust import read_trust
 from jumok.views.pages.report_page import Section
 
 __all__ = ["ImagesTour"]
@@ -56,7 +57,7 @@ class ImagesTour(Tour):
             Step(
                 "train",
                 lambda: ["train", self.images, *TRAINING.split(), *out["run"]],
-                lambda: translate("the model, and which of its maps to trust"),
+                self._say_trust,
                 self._show_training,
             ),
             Step("eval", lambda: ["eval", run, self.images, *out["eval"]], self._say_accuracy, self._show_accuracy),
@@ -98,6 +99,17 @@ class ImagesTour(Tour):
         links = [(run / "card.md", translate("the run's card")), (run / "metrics.csv", translate("metrics per epoch"))]
         text = translate("{count} images, {time}.", count=f"{COUNTS['train']:,}", time=format_duration(done.seconds))
         return [Section(translate("Train"), text, done.command, links=links)]
+
+    def _say_trust(self) -> str:
+        trust = read_trust(self.folder / "run")
+        if trust is None:  # on a machine that is busy with other things
+            return translate("the model; there was no time to find which of its maps to trust")
+        count = f"{trust.inputs:,}"
+        if trust.method is None:
+            return translate("the model; on {count} images no map was more faithful to it than chance", count=count)
+        return translate(
+            "the model; on {count} images {method} was the map most faithful to it", count=count, method=trust.method
+        )
 
     def _say_accuracy(self) -> str:
         found = read_json(self.folder / "eval" / "eval.json")
