@@ -9,6 +9,8 @@ from PIL import Image
 WANTED = (
     "wanted a folder of images, a table (.csv, .tsv, .jsonl or .parquet) of images, questions or texts, or sentence"
 )
+NAMED = ("x.xlsx", "x.zip", "x.csv.gz", "x.tar.gz", "x.PNG")
+"""What is told by its name alone."""
 
 
 @pytest.fixture
@@ -42,9 +44,9 @@ def place(tmp_path, monkeypatch):
         (["x"], "x is not text: "),
     ],
 )
-@pytest.mark.parametrize("verb", ["train", "compare"])
+@pytest.mark.parametrize("verb", ["train", "compare", "inspect"])
 def test_what_is_data_of_no_task_is_named_in_one_line(jumok, place, verb, words, message):
-    if verb == "compare" and "--system" in words:
+    if (verb == "compare" and "--system" in words) or (verb == "inspect" and (len(words) > 1 or words[0] not in NAMED)):
         return
     before = sorted(place.iterdir())
     said = jumok(verb, *words, "--out", "out")

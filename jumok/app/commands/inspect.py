@@ -75,12 +75,14 @@ def command(
 def _refuse_other_data(data: Path) -> None:
     """Refuse tables that name no images and their labels, by what they hold."""
     from jumok.data.images.recognition import looks_like_labels
+    from jumok.data.other_kinds import refuse_other_kinds
     from jumok.data.pairs.recognition import TEXT_SUFFIXES
     from jumok.data.table_heads import read_column_names
     from jumok.tasks import TASKS
     from jumok.tasks.answer.task import ANSWER
     from jumok.tasks.translate.task import TRANSLATE
 
+    refuse_other_kinds([data])
     if not data.is_file() or looks_like_labels([data]):
         return
     task = next((task for task in TASKS.values() if task.claims([data])), None)

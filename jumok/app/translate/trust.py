@@ -51,5 +51,5 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
         seconds=seconds,
         inputs=len(sources),
         noun="sentences",
-        command=f"jumok measure {typed(folder)} PAIRS",
+        command=f"jumok measure {typed(folder)}",
     )

@@ -26,6 +26,15 @@ UNREAD_SUFFIXES = frozenset(
 """Images of formats that are not read: named when they are left out."""
 AVIF_HINT = "AVIF needs Pillow 11.3 or newer: pip install --upgrade pillow"
 
+PACKED = "it is an archive, no image: unpack it, and give the folder"
+OTHERS = {
+    **dict.fromkeys(
+        (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!"), PACKED
+    ),
+    b"%PDF": "it is a PDF, no image: save its pages as images",
+}
+"""What other files than images begin with, and what to do with each."""
+
 
 def hint_at_heic() -> str:
     """What to install."""
@@ -92,11 +101,12 @@ def explain_unread(suffix: str) -> str:
 def explain_unread_bytes(head: bytes) -> str:
     """Why a file that begins so is not read on this machine; empty where nothing is known of it.
 
-    >>> explain_unread_bytes(b"just words")
-    ''
+    >>> explain_unread_bytes(b"just words"), explain_unread_bytes(b"%PDF-1.7")
+    ('', 'it is a PDF, no image: save its pages as images')
     """
-    if head[4:8] != b"ftyp":
-        return ""
+    other = next((told for begin, told in OTHERS.items() if head.startswith(begin)), "")
+    if other or head[4:8] != b"ftyp":
+        return other
     if head[8:12] in (b"avif", b"avis"):
         return "" if reads_avif() else AVIF_HINT
     return "" if reads_heic() else hint_at_heic()

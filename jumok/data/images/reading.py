@@ -374,7 +374,7 @@ def explain_unread(source: ImageLike, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):
-        return f"{_explain_unidentified(source)}; replace or remove it"
+        return _explain_unidentified(source)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it claims more than the {MAX_PIXELS} pixels allowed; make the picture smaller"
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -387,8 +387,9 @@ def _explain_unidentified(source: ImageLike) -> str:
     """What a file is that no format knows."""
     head = bytes(source[:32]) if isinstance(source, bytes) else _read_head(source)
     if not head:
-        return "it is empty (0 bytes)"
-    return explain_unread_bytes(head) or f"it is not a {FORMAT_NAMES} image, whatever its name says"
+        return "it is empty (0 bytes); replace or remove it"
+    unknown = f"it is not a {FORMAT_NAMES} image, whatever its name says; replace or remove it"
+    return explain_unread_bytes(head) or unknown
 
 
 def _read_head(source: Any) -> bytes:

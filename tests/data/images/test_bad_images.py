@@ -1,3 +1,7 @@
+import bz2
+import gzip
+import lzma
+
 import pytest
 import torch
 from drawn_images import encoded, picture, png, read_bytes, refused
@@ -17,6 +21,11 @@ def test_an_empty_file_is_named(tmp_path):
 @pytest.mark.parametrize("content", [b"just some words\n", b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(500)])
 def test_what_is_no_picture_of_the_known_formats_is_named(tmp_path, content):
     assert "not a PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF or HEIC image" in refused(tmp_path, content)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"x"), bz2.compress(b"x"), lzma.compress(b"x"), b"PK\x03\x04..."])
+def test_an_archive_is_to_be_unpacked(tmp_path, content):
+    assert refused(tmp_path, content).endswith("it is an archive, no image: unpack it, and give the folder")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
