@@ -36,6 +36,8 @@ READ_WHOLE = (*SETTINGS, "processor_config.json", "generation_config.json", "tok
 """Files that hold keys and values, as a library reads them: of one that is damaged it seldom says the name."""
 SAY_KIND = ("model_type", "architecture")
 """Of the settings of a model: those that say what it is, here and in timm."""
+SAY_HEADS = "architectures"
+"""Of the settings of a model: the classes that it can be opened as."""
 LARGEST_FILE = 4 << 20
 """Bytes that a file of settings may have."""
 MOST_PIXELS = 1 << 26
@@ -114,6 +116,9 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     for key in SAY_KIND:
         if not isinstance(found := values.get(key, ""), str):
             raise JumokError(f"{path} has {found!r:.60} as {key}: wanted the name of one; {ADVICE}")
+    found = values.get(SAY_HEADS)
+    if found is not None and not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+        raise JumokError(f"{path} has {found!r:.60} as {SAY_HEADS}: wanted a list of names; {ADVICE}")
     return values
 
 

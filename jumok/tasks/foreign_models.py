@@ -11,9 +11,12 @@ from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
 from jumok.tasks.model_types import PREFIX
+from jumok.wording import join_names
 
-__all__ = ["is_folder", "list_fresh", "load_weights", "open_config", "open_network", "remark_unnamed"]
+__all__ = ["is_folder", "list_fresh", "load_weights", "open_config", "open_network", "read_problem", "remark_unnamed"]
 
+PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
+"""What the logits of a classifier may be for."""
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
 
@@ -86,7 +89,10 @@ def load_weights(loader: Any, model: str) -> tuple[Any, frozenset[str]]:
         raise JumokError(
             f"{model} has {key} as {sizes[0]} in its weights, and its configuration says {sizes[1]}; {advice}"
         )
-    if more := list_more_layers(network.state_dict(), found["unexpected_keys"]):
+    empty = [
+        f"{path}." for path, part in network.named_modules() if type(part).__name__ == "ModuleList" and not len(part)
+    ]
+    if more := list_more_layers([*network.state_dict(), *empty], found["unexpected_keys"]):
         raise JumokError(f"{model} has weights of layers that its configuration leaves out, {more}; {advice}")
     if damaged := next((key for key, value in network.named_parameters() if not bool(value.isfinite().all())), None):
         raise JumokError(f"{model} has NaN or infinity in its weights, in {damaged}: {ADVICE}")
@@ -96,15 +102,35 @@ def load_weights(loader: Any, model: str) -> tuple[Any, frozenset[str]]:
 def list_more_layers(built: Iterable[str], unread: Iterable[str]) -> str:
     """The weights that were not read although others like them were, of another layer: the first few by name.
 
+    Args:
+        built: the names of those that the model has; of a list of layers that is empty its own, with a dot behind it.
+        unread: names of weights.
+
     >>> list_more_layers(["layers.0.weight"], ["layers.1.weight", "head.weight"])
     'layers.1.weight'
+    >>> list_more_layers(["layers.", "norm.weight"], ["layers.0.weight", "head.weight"])
+    'layers.0.weight'
     """
     kinds = {_without_numbers(key) for key in built}
-    return list_fresh((key for key in unread if re.search(r"\d", key) and _without_numbers(key) in kinds), pooler=True)
+    empty = tuple(key for key in kinds if key.endswith("."))
+    numbered = (key for key in unread if re.search(r"\d", key))
+    return list_fresh((k for k in numbered if _without_numbers(k) in kinds or k.startswith(empty)), pooler=True)
 
 
 def _without_numbers(key: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.)", "#", key)
+
+
+def read_problem(model: str, config: Any) -> str:
+    """What a classifier's logits are for, by its configuration; "" where that does not say.
+
+    Raises:
+        JumokError: it says something that `transformers` has no loss for.
+    """
+    said = config.problem_type or ""
+    if said and said not in PROBLEMS:
+        raise JumokError(f"{model} has {said!r:.60} as problem_type: wanted {join_names(PROBLEMS, 'or')}; {ADVICE}")
+    return str(said)
 
 
 def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:

@@ -22,7 +22,7 @@ from jumok.tasks.foreign_files import (
     check_hf_folder,
     without_remarks,
 )
-from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def load_hf(name: str) -> Foreign:
         model, fresh = load_weights(transformers.AutoModelForImageClassification, f"hf:{name}")
         classes = name_classes(config)
         options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
-        problem = str(config.problem_type or "")
+        problem = read_problem(f"hf:{name}", config)
     preparation = open_hf_processor(name, config, local=local)
     return Foreign(model.float(), options, classes, preparation, fresh, problem, _name_kind(config))
 

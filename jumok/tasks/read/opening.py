@@ -14,7 +14,7 @@ from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.foreign_files import CONFIG, check_hf_folder
-from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
 from jumok.tasks.label.foreign import find_longest, load_tokenizer, read_pooling
 from jumok.tasks.model_types import PREFIX, read_settings
 
@@ -134,7 +134,7 @@ def open_text_model(model: str, device: str) -> TextModel:
         find_longest(tokenizer, network, config),
         _name_classes(config) if kind is Kind.CLASSES else (),
         read_pooling(name) if kind is Kind.SENTENCES else "",
-        str(config.problem_type or "") if kind is Kind.CLASSES else "",
+        read_problem(model, config) if kind is Kind.CLASSES else "",
         _name_head(config),
     )
 

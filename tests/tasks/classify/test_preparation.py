@@ -214,6 +214,18 @@ WRONG = {
         "asks for code from a repository",
     ),
     "six bands": (lambda f: change(f, "config.json", num_channels=6), "its configuration says 32 x 6 x 8 x 8"),
+    "no layers": (
+        lambda f: change(f, "config.json", num_hidden_layers=0),
+        "has weights of layers that its configuration leaves out",
+    ),
+    "an unknown problem": (
+        lambda f: change(f, "config.json", problem_type="ranking"),
+        "has 'ranking' as problem_type: wanted single_label_classification, multi_label_classification or regression",
+    ),
+    "no architectures": (
+        lambda f: change(f, "config.json", architectures=True),
+        r"config\.json has True as architectures: wanted a list of names",
+    ),
     "a detector": (
         lambda f: change(f, "config.json", architectures=["ViTForMaskedImageModeling"]),
         "is a ViTForMaskedImageModeling, which gives no classes",
