@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from jumok.measures.report import Report as MapScores
+    from jumok.measures.report import ScoreDifference
 
 __all__ = ["MeasuredMaps", "ScoredMaps", "score_table", "verdicts"]
 
@@ -98,20 +99,30 @@ class MeasuredMaps:
 
 
 def verdicts(scores: MapScores) -> list[str]:
-    """For each method, the baselines that it beats significantly, by pointing and by AUPRC."""
+    """The baselines that each method beats significantly, by pointing and by AUPRC; methods that beat the same ones
+    share a line.
+    """
     from jumok.measures.report import TITLES
 
     lines: list[str] = []
-    for method in scores.methods:
-        for score in ("pointing", "auprc"):
+    for score in ("pointing", "auprc"):
+        alike: dict[str, list[str]] = {}
+        for method in scores.methods:
             gains = [gain for gain in scores.differences if gain.method == method.method]
-            beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
-            rest = [gain.baseline for gain in gains if gain.baseline not in beaten]
-            better = [later("better than {names}", names=", ".join(beaten))] if beaten else []
-            not_so = [later("not significantly better than {names}", names=", ".join(rest))] if rest else []
-            what = join_later("; ", [*better, *not_so])
-            lines.append(join_later("", [f"{method.method}, ", TITLES[score], ": ", what]))
+            alike.setdefault(_judge(gains, score), []).append(method.method)
+        lines += [
+            join_later("", [f"{', '.join(methods)}, ", TITLES[score], ": ", what]) for what, methods in alike.items()
+        ]
     return lines
+
+
+def _judge(gains: Sequence[ScoreDifference], score: str) -> str:
+    """The baselines that one method beats by one score, and the others."""
+    beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
+    rest = [gain.baseline for gain in gains if gain.baseline not in beaten]
+    better = [later("better than {names}", names=", ".join(beaten))] if beaten else []
+    not_so = [later("not significantly better than {names}", names=", ".join(rest))] if rest else []
+    return join_later("; ", [*better, *not_so])
 
 
 def score_table(scores: Scores) -> Table:

@@ -1,5 +1,7 @@
 """What `jumok measure` says of maps against baselines, in a line each."""
 
+from dataclasses import replace
+
 from jumok.app.classify.measure import verdicts
 from jumok.intervals import Interval
 from jumok.measures.report import TITLES, MethodScores, Report, ScoreDifference
@@ -30,3 +32,19 @@ def test_every_baseline_of_the_report_is_spoken_of():
         verdicts(report(question_blind=NOT_SO))[0]
         == "ours, pointing game: not significantly better than question-blind"
     )
+
+
+def test_methods_that_beat_the_same_baselines_share_a_line():
+    first = report(random=BETTER, edges=NOT_SO)
+    other = [replace(each, method="other") for each in first.differences]
+    third = [replace(each, method="third", scores=dict.fromkeys(TITLES, BETTER)) for each in first.differences]
+    methods = tuple(replace(first.methods[0], method=name) for name in ("ours", "third", "other"))
+    said = verdicts(replace(first, methods=methods, differences=(*first.differences, *other, *third)))
+    assert said == [
+        line
+        for title in ("pointing game", "AUPRC")
+        for line in (
+            f"ours, other, {title}: better than random; not significantly better than edges",
+            f"third, {title}: better than random, edges",
+        )
+    ]

@@ -23,7 +23,7 @@ from jumok.app.measuring import FEWEST, INTERRUPTED
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.language import later_count, translate
+from jumok.language import later, later_count, translate
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
@@ -152,12 +152,13 @@ class _Measuring:
             self.notes.append(f"remark: {INTERRUPTED}: {count}, and nothing else was measured")
         lines = []
         if truth.without:
-            lines.append(f"classes without masks, left out here: {', '.join(truth.without)}")
+            lines.append(later("classes without masks, left out here: {names}", names=", ".join(truth.without)))
         if report.area > MOSTLY_MARKED:
-            lines.append(
-                f"remark: the masks mark {report.area:.0%} of an image: what is neither black nor transparent counts "
-                "as marked; invert them if the background is white"
+            text = later(
+                "remark: the masks mark {share} of an image: what is neither black nor transparent counts as marked; "
+                "invert them if the background is white"
             )
+            lines.append(later(text, share=f"{report.area:.0%}"))
         self.parts.append(ScoredMaps(report, [*lines, *verdicts(report)]))
         self.written["picture"] = self.out / "measure.png"
         draw_scores(report, self.written["picture"])

@@ -16,6 +16,7 @@ from jumok.app.options import Panels, pick, refuse, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.sentences import read_sentences
 from jumok.app.session import Report, Session, in_session
+from jumok.app.telling import tell
 from jumok.app.translate.lines import TranslatedLines, write_lines
 from jumok.app.translate.looks import Looks, Wanted
 from jumok.app.translate.searching import Searching
@@ -197,4 +198,4 @@ def _translate(
 
 
 def _say(messages: Sequence[str]) -> None:
-    sys.stderr.writelines(f"jumok: {printable(message)}\n" for message in messages)
+    sys.stderr.writelines(f"jumok: {printable(tell(message))}\n" for message in messages)

@@ -40,7 +40,12 @@ def show_last_line(log: Path) -> Iterator[None]:
         return Text(f"      {elapsed}  {read_last_line(log)}", style="dim", no_wrap=True, overflow="ellipsis")
 
     with Live(
-        get_renderable=show, console=console, refresh_per_second=PER_SECOND, transient=True, redirect_stdout=False
+        get_renderable=show,
+        console=console,
+        refresh_per_second=PER_SECOND,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
     ):
         yield
 

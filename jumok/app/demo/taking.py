@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -89,12 +88,11 @@ class Demo:
 
     @contextmanager
     def _log(self) -> Iterator:  # type: ignore[type-arg]
-        """Let what is printed go into the log, but for warnings on a terminal."""
+        """Let what is printed go into the log."""
         with ExitStack() as stack:
             log = stack.enter_context((self.folder / LOG).open("a", encoding="utf-8", buffering=1))
             stack.enter_context(redirect_stdout(log))
-            if not sys.stderr.isatty():
-                stack.enter_context(redirect_stderr(log))
+            stack.enter_context(redirect_stderr(log))
             yield log
 
     def _clear(self, tour: Tour) -> None:

@@ -357,8 +357,8 @@
 
   function listen() {
     const stage = at("stage");
-    stage.addEventListener("pointermove", (event) => moveTo(under(event)));
-    stage.addEventListener("pointerdown", (event) => moveTo(under(event)));
+    Readout.whenTouched(redraw);
+    for (const name of ["pointermove", "pointerdown"]) stage.addEventListener(name, (event) => moveTo(under(event)));
     for (const name of ["pointerleave", "pointercancel", "blur"]) stage.addEventListener(name, () => moveTo(null));
     stage.addEventListener("click", (event) => pin(under(event)));
     stage.addEventListener("keydown", press);

@@ -12,7 +12,9 @@ const Readout = (() => {
   };
 
   /* Whether a finger points, and not a mouse. */
-  const touched = () => matchMedia("(pointer: coarse)").matches;
+  const finger = matchMedia("(pointer: coarse)");
+  const touched = () => finger.matches;
+  const whenTouched = (redraw) => finger.addEventListener("change", redraw);
   const cursorName = () => (touched() ? translate("Under your finger") : translate("Under the cursor"));
 
   /* How evenly a row is spread, with its term; nothing where that has no meaning. */
@@ -73,5 +75,5 @@ const Readout = (() => {
     return translate("Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.");
   }
 
-  return { judge, how, touched, spread, show, pointed, end, rowEnd };
+  return { judge, how, touched, whenTouched, spread, show, pointed, end, rowEnd };
 })();

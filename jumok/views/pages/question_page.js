@@ -341,6 +341,7 @@
 
   function listen() {
     const stage = at("stage");
+    Readout.whenTouched(() => { listed(); redraw(); });
     for (const name of ["pointermove", "pointerdown"]) stage.addEventListener(name, (event) => set({ cursor: under(event) }));
     for (const name of ["pointerleave", "pointercancel", "blur"]) stage.addEventListener(name, () => set({ cursor: null }));
     stage.addEventListener("keydown", (event) => step(event).catch(alarm));

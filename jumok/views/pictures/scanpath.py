@@ -38,7 +38,8 @@ def draw_scanpath(attention: AttentionMap, image: Image.Image | None, look: Look
         raise JumokError(f"a scanpath is drawn of Glimpses, got {type(keys).__name__}")
     image = fit_to_panel(attention, image)
     width, height = image.size
-    scaling = Scaling.of(attention, attention.weights[0].numpy(force=True), look)
+    weights = attention.weights[0].numpy(force=True)
+    scaling = Scaling.of(attention, weights, look)
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
     groups = group_nested(keys)
@@ -50,10 +51,11 @@ def draw_scanpath(attention: AttentionMap, image: Image.Image | None, look: Look
             seen: photo * _brighten_seen(boxes, groups, height, width)[..., None],
         }
     )
-    _draw_boxes(axes[1], boxes, groups, scaling.rgb(attention.weights[0].numpy(force=True)))
+    _draw_boxes(axes[1], boxes, groups, scaling.rgb(weights))
     _draw_path(axes[1], [_find_centre(keys, group[0], height, width) for group in groups])
     axes[1].set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    draw_colour_bar(figure, scaling)
+    if np.ptp(weights) > 0:  # else boxes have one colour, which says nothing
+        draw_colour_bar(figure, scaling)
     return figure
 
 

@@ -233,6 +233,18 @@ def test_a_few_lines_at_the_end_take_no_sheet_of_their_own(visit):
     assert len(sheets) == 1
 
 
+def test_on_paper_a_table_of_many_figures_has_all_its_columns(contexts, tmp_path):
+    figures = {f"figure {number}, images/s": Measure("1,590,020", 1, 0.5, 2) for number in range(10)}
+    page = ComparisonPage("Side by side", "", dict.fromkeys(figures, "most"), [Column("non-local", "places", figures)])
+    page.write(tmp_path / "page.html")
+    opened = contexts(width=700).new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    opened.emulate_media(media="print")
+    right = "Math.max(...[...document.querySelectorAll('.figures th')].map((e) => e.getBoundingClientRect().right))"
+    assert opened.evaluate(right) <= 700
+    opened.close()
+
+
 @pytest.mark.parametrize("width", [390, 768, 1440])
 def test_nothing_but_a_wide_table_sticks_out(visit, written, width):
     page = visit(width=width)

@@ -139,6 +139,7 @@ def test_glimpses_are_numbered_boxes():
     assert [text.get_text() for text in figure.axes[1].texts] == ["0", "1", "2"]
     assert np.array(boxes[2].get_edgecolor()[:3]) * 255 == pytest.approx(colour_of(1.0), abs=1)
     assert figure.axes[1].get_xlim() == (-0.5, 399.5)
+    assert len(figure.axes) == 4
 
 
 # -- named keys -----------------------------------------------------------------------------------
@@ -329,6 +330,7 @@ def test_a_scanpath_shows_scales_nested_arrows_between_and_what_was_seen():
     assert bright[100, 100] == 1
     assert 0.3 < bright[60, 60] < 0.6, "seen at the coarser scale only"
     assert bright[200, 200] < 0.1
+    assert len(figure.axes) == 3, "weights that are all the same need no bar of colours"
 
 
 def test_glimpses_of_one_place_share_a_label():
