@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,18 @@ from jumok.attention import AttentionMap, Axis, Scale
 from jumok.attention.colour_range import EVEN, find_colour_end
 from jumok.attention.word_alignment import Gold
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.views.palette import DIVERGING, FAINT_LINE, GOLD_LINK, INK, PALE, QUIET
-from jumok.views.pictures.colour_scale import ALIGNMENT, PLAIN, Look, Scaling
+from jumok.views.pictures.colour_scale import (
+    ALIGNMENT,
+    PLAIN,
+    Look,
+    Scaling,
+    name_with_unit,
+    tell_around_zero,
+    tell_from_zero,
+)
+from jumok.views.pictures.drawn_texts import translate, wrap
 from jumok.views.pictures.figures import (
     CENTRED,
     check_picture_path,
@@ -45,8 +54,8 @@ LONGER_SIDE_INCHES = 7.2  # inches that the longer side of one map takes while c
 WIDTH_INCHES = 15.0  # inches for small multiples beside each other
 SMALL_CELL, LABELLED_CELL = 0.26, 0.095  # of small multiples: the largest, and the least that words fit beside
 MOST_NUMBERED = 14  # up to so many words a side, cells hold their weights
-TRANSLATED = "target words down, source words across"
-OF_ONE_TEXT = "query words down, key words across, both of one text"
+TRANSLATED = later("target words down, source words across")
+OF_ONE_TEXT = later("query words down, key words across, both of one text")
 LETTER_ASPECT = 0.56  # width of a letter, in heights
 
 
@@ -118,7 +127,7 @@ def draw_alignments(
             _write_words(axes, each, cell, source=row == 0, target=column == 0)
         fitting = max(6, round(across / (9 * LETTER_ASPECT / 72)))
         axes.set_xlabel(shorten(name, fitting), size=9, color=INK, labelpad=5, loc="left")
-    note = "" if cell >= LABELLED_CELL else "Too small for words: draw one map alone to read them."
+    note = "" if cell >= LABELLED_CELL else translate("Too small for words: draw one map alone to read them.")
     _finish(figure, shades, gold, Path(path), title, subtitle, note)
 
 
@@ -155,14 +164,19 @@ def _choose_shades(maps: Sequence[AttentionMap], look: Look = PLAIN) -> Scaling:
     """The one scaling for all of the maps: from 0 to 1 for weights that may be no larger."""
     drawn = np.concatenate([each.weights.numpy(force=True).ravel() for each in maps])
     top = float(np.abs(drawn).max()) or 1.0
-    unit = f" in {maps[0].unit}" if maps[0].unit else ""
+    unit = maps[0].unit
     if any(is_signed(each) for each in maps):
-        how = f", linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
-        return Scaling(-top, top, DIVERGING, f"raw scores{unit}", how).adapt(look, drawn)
+        what = name_with_unit(translate("raw scores"), unit)
+        return Scaling(-top, top, DIVERGING, what, tell_around_zero(top)).adapt(look, drawn)
     bounded = all(each.scale in (Scale.DISTRIBUTION, Scale.GATE, Scale.MASK) for each in maps) and top <= 1.001
     end, even = (1.0, False) if bounded else find_colour_end(top, float(drawn.mean()), drawn.size)
-    said = "1" if end == 1 else f"{EVEN:g} times the mean, {end:.3g}" if even else f"the largest, {end:.3g}"
-    scaling = Scaling(0, end, ALIGNMENT, f"raw weights{unit}", f", linear from 0 to {said}; nothing clipped")
+    said = f"{end:.3g}"
+    if even:
+        said = translate("{times} times the mean, {end}", times=f"{EVEN:g}", end=said)
+    elif end != 1:
+        said = translate("the largest, {top}", top=said)
+    what = name_with_unit(translate("raw weights"), unit)
+    scaling = Scaling(0, end, ALIGNMENT, what, tell_from_zero(said))
     return scaling.adapt(look, drawn)
 
 
@@ -272,7 +286,7 @@ def _finish(
     if subtitle.strip():
         set_fonts(figure)
         drawn = figure.get_tightbbox()
-        lines = textwrap.fill(" ".join(subtitle.split()), max(44, round((drawn.x1 - drawn.x0) * 14)))
+        lines = wrap(" ".join(subtitle.split()), max(44, round((drawn.x1 - drawn.x0) * 14)))
         place = (drawn.x0 / width, (drawn.y1 + 0.1) / height)
         figure.text(*place, lines, ha="left", va="bottom", size=9, color=QUIET, linespacing=1.35)
     save_figure(figure, path, title)
@@ -286,7 +300,7 @@ def _draw_colour_bar(figure: Figure, shades: Scaling, sides: str, note: str) -> 
     bar.set_ticks(ends.tolist(), labels=[f"{value:.3g}" for value in ends])
     bar.outline.set(edgecolor=PALE, linewidth=0.8)
     axes.tick_params(labelsize=8, color=PALE, labelcolor=QUIET, length=3)
-    said = "\n".join(filter(None, [shades.words, sides, note]))
+    said = "\n".join(filter(None, [shades.words, translate(sides), note]))
     axes.annotate(said, (0, 0), (0, -18), **UNDER_AXES, size=8, color=QUIET, linespacing=1.4)
 
 
@@ -297,7 +311,8 @@ def _draw_legend(figure: Figure, gold: Gold, lines: int) -> None:
     from matplotlib.patches import Rectangle
 
     sure = frozenset(gold.sure)
-    kinds = [("sure gold link", True)] * bool(sure) + [("possible gold link", False)] * bool(set(gold.possible) - sure)
+    kinds = [(translate("sure gold link"), True)] * bool(sure)
+    kinds += [(translate("possible gold link"), False)] * bool(set(gold.possible) - sure)
     handles = [
         Rectangle((0, 0), 1, 1, fill=False, label=name, **_draw_line(0.22, sure=is_sure)) for name, is_sure in kinds
     ]

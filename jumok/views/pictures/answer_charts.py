@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from jumok.errors import JumokError
 from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, INK, PALE, QUIET
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def draw_labels(
     axes.set_yticks(places, [shorten(name) for _, name, _ in rows], color=INK, size=9.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1.08)
-    axes.set_xlabel("average precision; orange: what chance gives", color=QUIET, size=9)
+    axes.set_xlabel(translate("average precision; orange: what chance gives"), color=QUIET, size=9)
     _finish(axes)
     save_figure(figure, path, title)
 
@@ -87,8 +88,8 @@ def draw_numbers(true: ArrayLike, said: ArrayLike, median: float, path: str | os
     axes.scatter(true, said, s=14, color=CHART_BLUE, alpha=0.6, linewidths=0)
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
-    axes.set_xlabel("true number", color=QUIET, size=9)
-    axes.set_ylabel("predicted number; orange: right, dashed: the median", color=QUIET, size=9)
+    axes.set_xlabel(translate("true number"), color=QUIET, size=9)
+    axes.set_ylabel(translate("predicted number; orange: right, dashed: the median"), color=QUIET, size=9)
     _finish(axes)
     save_figure(figure, path, title)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from jumok.attention import AttentionMap, Channels
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.views.palette import INK, PALE, QUIET, SEQUENTIAL
 from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 from jumok.views.raster import Numbers
 
@@ -24,7 +27,9 @@ BARS_WIDTH, BARS_HEIGHT, BARS_GAP = 7.4, 0.78, 0.46
 """Inches of a block's bars and between two blocks."""
 CLASS_HEIGHT, CLASS_GAP = 0.16, 0.08
 """Inches of the row of a class, and between the bars and the rows."""
-SHADES = Scaling(0, 1, SEQUENTIAL, "rows: mean gate of each class's images", ", linear from 0 (shut) to 1 (open)")
+SHADES = Scaling(
+    0, 1, SEQUENTIAL, later("rows: mean gate of each class's images"), later(", linear from 0 (shut) to 1 (open)")
+)
 
 
 def draw_gates(
@@ -65,7 +70,8 @@ def draw_gates(
             _draw_classes(axes, {kind: of_block[chosen].mean(0) for kind, chosen in groups.items()})
         _number_channels(axes, of_block.shape[1])
     if groups:
-        draw_colour_bar(figure, SHADES)
+        what, how = (translate(each) for each in (SHADES.what, SHADES.how))
+        draw_colour_bar(figure, replace(SHADES, what=what, how=how))
     save_figure(figure, path, title)
 
 
@@ -112,7 +118,8 @@ def _draw_bars(axes: Axes, name: str, values: Numbers) -> None:
         spine.set_visible(side == "bottom")
         spine.set_color(QUIET)
     axes.set_title(shorten(name, 60), loc="left", size=9.5, color=INK, pad=3)
-    spread = f"mean of all images {values.mean(0).min():.2f} to {values.mean(0).max():.2f}"
+    low, high = (f"{value:.2f}" for value in (values.mean(0).min(), values.mean(0).max()))
+    spread = translate("mean of all images {low} to {high}", low=low, high=high)
     axes.set_title(spread, loc="right", size=8.5, color=QUIET, pad=3)
 
 

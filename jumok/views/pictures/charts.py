@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumok.errors import JumokError
 from jumok.files import replacing
+from jumok.language import later
 from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, CHART_ZERO, INK, METHOD_COLOURS, PALE, QUIET
+from jumok.views.pictures.drawn_texts import translate, wrap
+from jumok.views.pictures.figures import set_fonts
 from jumok.wording import count_columns, shorten_names, write_percent
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ LONGEST_NAME = 26  # letters of a name that there is room for
 CELLS_WITH_TEXT = 20  # a larger matrix is shades alone
 LABEL_INCHES = 0.13  # inches that a label needs to be read
 LETTER_INCHES = 0.078  # inches, of a label at 10 points
+RIGHT_PLACES = later("Do the maps mark the right places?")
 
 
 class SupportsDict(Protocol):
@@ -52,7 +55,7 @@ class _Line(NamedTuple):
     leads: bool = False
 
 
-def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps mark the right places?") -> None:
+def draw_scores(report: SupportsDict, path: Path, *, title: str = RIGHT_PLACES) -> None:
     """Draw each score with its interval, the methods in colour above the grey baselines, chance as a dashed line.
 
     The figure of a method is bold where it is better than that of every baseline.
@@ -67,18 +70,17 @@ def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps m
     values = report.to_dict()
     titles: Mapping[str, str] = values["titles"]
     names = [*values["methods"], *values["baselines"]]
-    family = _choose_families(names)
     step = len(names) + 1.6
     figure, axes = _make_axes(5.2, 0.235 * step * len(titles))
     for number, (score, name) in enumerate(titles.items()):
         top = number * step
-        axes.annotate(name, (0, top), (-112, 0), **_place_beside(axes), weight="bold", color=INK, size=10)
+        axes.annotate(translate(name), (0, top), (-112, 0), **_place_beside(axes), weight="bold", color=INK, size=10)
         for line in _list_lines(values, score, top + 1):
-            _draw_line(axes, line, family)
+            _draw_line(axes, line)
         if score in values.get("chance", {}):
             axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_style_chance(), zorder=1)
     _finish(axes, step * len(titles), chance=bool(values.get("chance")))
-    _write_head(axes, title, textwrap.fill(values["summary"], 126), left=-112)
+    _write_head(axes, translate(title), wrap(translate(values["summary"]), 126), left=-112)
     _save(figure, path)
 
 
@@ -99,14 +101,14 @@ def _round(interval: Mapping[str, float]) -> float:
     return round(interval["value"], 2)
 
 
-def _draw_line(axes: Axes, line: _Line, family: list[str]) -> None:
+def _draw_line(axes: Axes, line: _Line) -> None:
     value, low, high = (line.interval[key] for key in ("value", "low", "high"))
     axes.hlines(line.y, 0, 1, color=PALE, linewidth=0.8, zorder=0)
     axes.hlines(line.y, low, high, color=line.colour, linewidth=3.4 if line.ours else 2, alpha=0.5, zorder=2)
     size = 8 if line.ours else 5.5
     axes.plot(value, line.y, line.dot, color=line.colour, markersize=size, zorder=3, markeredgecolor="white")
     text = _place_beside(axes) | {"color": line.colour if line.ours else QUIET, "size": 9}
-    axes.annotate(_shorten(line.name), (0, line.y), (-10, 0), ha="right", family=family, parse_math=False, **text)
+    axes.annotate(_shorten(line.name), (0, line.y), (-10, 0), ha="right", **text)
     axes.annotate(f"{value:.2f}", (1, line.y), (12, 0), weight="bold" if line.leads else "normal", **text)
     span = f"{low:.2f} \N{EN DASH} {high:.2f}"
     axes.annotate(span, (1, line.y), (42, 0), **text | {"color": QUIET, "size": 8})
@@ -133,7 +135,7 @@ def _finish(axes: Axes, bottom: float, *, chance: bool) -> None:
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
     if chance:
-        line = Line2D([], [], **_style_chance(), label="chance")
+        line = Line2D([], [], **_style_chance(), label=translate("chance"))
         style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": QUIET, "borderaxespad": 0}
         axes.legend(handles=[line], loc="upper left", bbox_to_anchor=(1.022, -0.004), **style)
 
@@ -161,8 +163,8 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path) -> Non
     if written:
         _write_cells(axes, counts, shares, depths, cell)
     _name_cells(axes, classes, cell)
-    shade = "shade: share of the row; of mistakes, its square root"
-    note = f"count and share of the row\n{shade}" if written else shade
+    shade = translate("shade: share of the row; of mistakes, its square root")
+    note = f"{translate('count and share of the row')}\n{shade}" if written else shade
     _write_head(axes, _write_verdict(counts), note)
     _save(figure, path)
 
@@ -187,7 +189,8 @@ def _choose_cell(classes: int) -> float:
 
 def _write_verdict(counts: NDArray[np.int64]) -> str:
     total, right = int(counts.sum()), int(np.trace(counts))
-    return f"{write_percent(right / total, 1)} of {total:,} images correct" if total else "no images"
+    share, count = write_percent(right / max(total, 1), 1), f"{total:,}"
+    return translate("{share} of {count} images correct", share=share, count=count) if total else translate("no images")
 
 
 def _choose_depths(shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -227,9 +230,8 @@ def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
     places = range(0, len(classes), every)
     room = cell * every
     size = min(10.0, 62 * room)
-    family = _choose_families(classes)
     names = shorten_names([compose(classes[index]) for index in places], LONGEST_NAME)
-    style: dict[str, Any] = {"family": family, "parse_math": False, "color": INK, "size": size}
+    style: dict[str, Any] = {"color": INK, "size": size}
     long = max(map(_measure_label, names)) * size / 10 > 0.95 * room
     turn: dict[str, Any] = {}
     if long:
@@ -238,8 +240,8 @@ def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
         turn["va"] = "center" if steep else "top"
     axes.set_xticks(places, names, **style, **turn)
     axes.set_yticks(places, names, **style)
-    axes.set_xlabel("predicted class", color=QUIET, labelpad=8, size=10)
-    axes.set_ylabel("true class", color=QUIET, labelpad=8, size=10)
+    axes.set_xlabel(translate("predicted class"), color=QUIET, labelpad=8, size=10)
+    axes.set_ylabel(translate("true class"), color=QUIET, labelpad=8, size=10)
     edges = np.arange(len(classes) + 1) - 0.5
     axes.set_xticks(edges, minor=True)
     axes.set_yticks(edges, minor=True)
@@ -278,12 +280,6 @@ def _write_head(axes: Axes, title: str, note: str, left: float = 0) -> None:
     axes.annotate(note, (0, 1), (left, 10), color=QUIET, size=8.5, linespacing=1.4, **place)
 
 
-def _choose_families(names: Sequence[str]) -> list[str]:
-    from jumok.views.pictures.fonts import choose_families
-
-    return choose_families(names)
-
-
 def _shorten(name: str) -> str:
     from jumok.views.pictures.fonts import compose
 
@@ -294,4 +290,5 @@ def _shorten(name: str) -> str:
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as fresh, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # said before, in one line, with what to do
+        set_fonts(figure)
         figure.savefig(fresh, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.22)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,7 +11,9 @@ import numpy as np
 from jumok.attention import AttentionMap, Scale
 from jumok.attention.colour_range import EVEN, find_colour_end
 from jumok.errors import JumokError, suggest
+from jumok.language import later
 from jumok.views.palette import DIVERGING, INK, PALE, QUIET, SEQUENTIAL, SHADES
+from jumok.views.pictures.drawn_texts import translate, wrap
 from jumok.views.pictures.figures import place_axes
 from jumok.views.raster import Numbers, is_signed
 
@@ -68,7 +69,7 @@ class Scaling:
         Raises:
             JumokError: a look that cannot be had.
         """
-        noun = NOUNS[attention.scale] + (f" in {attention.unit}" if attention.unit else "")
+        noun = name_with_unit(translate(NOUNS[attention.scale]), attention.unit)
         what = f"{attention.source}: {noun}" if attention.source else noun
         return _scale(attention, drawn, what).adapt(look, drawn)
 
@@ -88,8 +89,10 @@ class Scaling:
         if not low < high:
             raise JumokError(f"colours go from {low:g} to {high:g}: give a vmin below vmax")
         beyond = float(((drawn < low) | (drawn > high)).mean())
-        cut = f"{beyond:.1%} of what is drawn lies beyond" if beyond else "nothing clipped"
-        return replace(self, low=low, high=high, colours=colours, how=f", linear from {low:.3g} to {high:.3g}; {cut}")
+        share = f"{beyond:.1%}"
+        cut = translate("{share} of what is drawn lies beyond", share=share) if beyond else translate(NOTHING_CLIPPED)
+        how = translate(", linear from {low} to {high}; {cut}", low=f"{low:.3g}", high=f"{high:.3g}", cut=cut)
+        return replace(self, low=low, high=high, colours=colours, how=how)
 
     def share(self, weights: Numbers) -> Numbers:
         """Weights as shares of the strongest that the colours tell, from -1 to 1."""
@@ -113,17 +116,41 @@ def _scale(attention: AttentionMap, drawn: Numbers, what: str) -> Scaling:
     """As the map itself asks for."""
     top = float(np.abs(drawn).max())
     if top == 0:
-        return Scaling(0, 1, SEQUENTIAL, what, "; all that is drawn is 0")
+        return Scaling(0, 1, SEQUENTIAL, what, translate("; all that is drawn is 0"))
     if is_signed(attention):
-        how = f", linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
-        return Scaling(-top, top, DIVERGING, what, how)
+        return Scaling(-top, top, DIVERGING, what, tell_around_zero(top))
     if attention.scale in (Scale.GATE, Scale.MASK) and top <= 1:
-        return Scaling(0, 1, SEQUENTIAL, what, ", linear from 0 to 1; nothing clipped")
+        return Scaling(0, 1, SEQUENTIAL, what, tell_from_zero("1"))
     end, even = find_colour_end(top, float(drawn.mean()), attention.weights.numel())
     if even:
-        how = f", linear from 0 to {EVEN:g} times the mean, {end:.3g}; the map is nearly even, its largest is {top:.3g}"
+        how = translate(
+            ", linear from 0 to {times} times the mean, {end}; the map is nearly even, its largest is {top}",
+            times=f"{EVEN:g}",
+            end=f"{end:.3g}",
+            top=f"{top:.3g}",
+        )
         return Scaling(0, end, SEQUENTIAL, what, how)
-    return Scaling(0, top, SEQUENTIAL, what, f", linear from 0 to the largest, {top:.3g}; nothing clipped")
+    return Scaling(0, top, SEQUENTIAL, what, tell_from_zero(translate("the largest, {top}", top=f"{top:.3g}")))
+
+
+def tell_from_zero(end: str) -> str:
+    """How colours go that begin at 0 and leave nothing out."""
+    return translate(", linear from 0 to {end}; {cut}", end=end, cut=translate(NOTHING_CLIPPED))
+
+
+def tell_around_zero(top: float) -> str:
+    """How colours go for weights of both signs."""
+    return translate(
+        ", linear around 0, from {low} to {top}; {cut}",
+        low=f"\N{MINUS SIGN}{top:.3g}",
+        top=f"{top:.3g}",
+        cut=translate(NOTHING_CLIPPED),
+    )
+
+
+def name_with_unit(noun: str, unit: str) -> str:
+    """What is drawn, and in what."""
+    return translate("{noun} in {unit}", noun=noun, unit=unit) if unit else noun
 
 
 def _check_colours(name: str) -> str:
@@ -137,12 +164,13 @@ def _check_colours(name: str) -> str:
 COMMON_COLOURS = ("inferno", "viridis", "magma", "plasma", "cividis", "turbo", "jet", "gray", "Greys", "Reds", "RdBu_r")
 
 NOUNS = {
-    Scale.DISTRIBUTION: "weight",
-    Scale.GATE: "gate",
-    Scale.MASK: "mask",
-    Scale.SCORE: "score",
-    Scale.RELEVANCE: "relevance",
+    Scale.DISTRIBUTION: later("weight"),
+    Scale.GATE: later("gate"),
+    Scale.MASK: later("mask"),
+    Scale.SCORE: later("score"),
+    Scale.RELEVANCE: later("relevance"),
 }
+NOTHING_CLIPPED = later("nothing clipped")
 
 
 def draw_colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
@@ -159,4 +187,4 @@ def draw_colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
 
 def wrap_lines(*lines: str, width: float) -> str:
     """Lines that fit so many inches of small text."""
-    return "\n".join(textwrap.fill(line, max(36, round(width * 15))) for line in lines if line)
+    return "\n".join(wrap(line, max(36, round(width * 15))) for line in lines if line)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 
 from jumok import language
+from jumok.wording import count_columns
 
-__all__ = ["measure_width", "translate", "wrap"]
+__all__ = ["translate", "wrap"]
 
 
 def translate(text: str, **values: object) -> str:
@@ -29,23 +29,18 @@ def _can_be_drawn(text: str) -> bool:
     return have_letters(text)
 
 
-def measure_width(text: str) -> int:
-    """How many letters' widths a text takes: those of East Asia are twice as wide."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
 def wrap(text: str, width: int) -> str:
-    """A text in lines of at most so many letters' widths.
+    r"""A text in lines of at most so many letters' widths.
 
     >>> wrap("one two three", 8), wrap("하나 둘 셋", 8)
-    ('one two\\nthree', '하나 둘\\n셋')
+    ('one two\nthree', '하나 둘\n셋')
     """
-    if measure_width(text) == len(text):
+    if count_columns(text) == len(text):
         return textwrap.fill(text, width)
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".lstrip()
-        if lines[-1] and measure_width(longer) > width:
+        if lines[-1] and count_columns(longer) > width:
             lines.append(word)
         else:
             lines[-1] = longer

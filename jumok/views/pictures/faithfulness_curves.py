@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.views.curve_styles import choose_styles
 from jumok.views.palette import INK, PALE, QUIET
 from jumok.views.pictures.colour_scale import wrap_lines
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 
 if TYPE_CHECKING:
@@ -21,9 +23,11 @@ MOST_BANDS = 2  # methods that are drawn with their intervals: the best ones, as
 WIDTH, HEIGHT = 3.7, 2.5  # inches of one plot
 GAP = 0.65  # inches between plots
 SIDES = (
-    ("most_first", "most important first (lower is better)"),
-    ("least_first", "least important first (higher is better)"),
+    ("most_first", later("most important first (lower is better)")),
+    ("least_first", later("least important first (higher is better)")),
 )
+
+MARKED = later("Does the answer depend on what the maps mark?")
 
 
 class SupportsDict(Protocol):
@@ -34,7 +38,10 @@ class SupportsDict(Protocol):
 
 
 def draw_curves(
-    report: SupportsDict, path: str | os.PathLike[str], *, title: str = "Does the answer depend on what the maps mark?"
+    report: SupportsDict,
+    path: str | os.PathLike[str],
+    *,
+    title: str = MARKED,
 ) -> None:
     """Draw the mean answer while the most, and while the least important parts go first.
 
@@ -61,11 +68,11 @@ def draw_curves(
             axes = place_axes(figure, column * (WIDTH + GAP), top, WIDTH, HEIGHT)
             for name in reversed(names):
                 _draw_curve(axes, curves[name]["shares"], curves[name][side], styles[name])
-            answer = values.get("answer", "its probability") if column == 0 else ""
+            answer = values.get("answer", later("its probability")) if column == 0 else ""
             _finish(axes, caption, bottom=row == rows - 1, answer=answer)
         _write_legend(axes, values, filling, styles)
-    _write_note(axes, values["summary"])
-    save_figure(figure, path, title)
+    _write_note(axes, translate(values["summary"]))
+    save_figure(figure, path, translate(title))
 
 
 def _choose_styles(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -92,7 +99,7 @@ def _draw_curve(axes: Axes, shares: Sequence[float], points: Sequence[Mapping[st
 def _finish(axes: Axes, caption: str, *, bottom: bool, answer: str) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    axes.set_title(caption, size=9.5, color=INK, loc="left", pad=6)
+    axes.set_title(translate(caption), size=9.5, color=INK, loc="left", pad=6)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
     axes.tick_params(colors=QUIET, labelsize=8, length=3)
     axes.grid(axis="y", color=PALE, linewidth=0.7)
@@ -100,9 +107,9 @@ def _finish(axes: Axes, caption: str, *, bottom: bool, answer: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
     if bottom:
-        axes.set_xlabel("taken away", size=8.5, color=QUIET)
+        axes.set_xlabel(translate("taken away"), size=8.5, color=QUIET)
     if answer:
-        axes.set_ylabel(f"answer ({answer})", size=8.5, color=QUIET)
+        axes.set_ylabel(translate("answer ({what})", what=translate(answer)), size=8.5, color=QUIET)
 
 
 def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: Mapping[str, Any]) -> None:
@@ -116,7 +123,7 @@ def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: M
     ]
     legend = axes.legend(
         handles=lines,
-        title=f"filling {filling}; SRG",
+        title=translate("filling {filling}; SRG", filling=filling),
         loc="upper left",
         bbox_to_anchor=(1.04, 1.06),
         frameon=False,

@@ -57,16 +57,26 @@ def choose_families(texts: Iterable[str]) -> list[str]:
     missing = needed - _list_glyphs(PLAIN_FONT)
     if not missing:
         return [PLAIN_FONT]
-    _forget_removed_fonts()
-    family = _find_family(missing)
-    if family is None and _add_fonts(missing):
-        family = _find_family(missing)
+    family = _look_for_family(missing)
     if family is not None:
         return [PLAIN_FONT, family]
     letters = "".join(map(chr, sorted(missing)[:8]))
     advice = "fonts-nanum" if any(_is_hangul(code) for code in missing) else "one that does, such as fonts-noto-cjk"
     warnings.warn(f"no installed font has the letters {letters}: install {advice}", stacklevel=2)
     return [PLAIN_FONT]
+
+
+def have_letters(text: str) -> bool:
+    """Whether fonts that are there, or come with the packages that are, have the letters of a text."""
+    missing = frozenset(ord(char) for char in compose(text) if not char.isspace()) - _list_glyphs(PLAIN_FONT)
+    return not missing or _look_for_family(missing) is not None
+
+
+def _look_for_family(codes: frozenset[int]) -> str | None:
+    """A family that has all of these characters, of those that matplotlib lists or could list."""
+    _forget_removed_fonts()
+    family = _find_family(codes)
+    return _find_family(codes) if family is None and _add_fonts(codes) else family
 
 
 def _is_hangul(code: int) -> bool:

@@ -18,6 +18,7 @@ from jumok.errors import JumokError
 from jumok.views.palette import GRAIN, INK, MINUS, PLUS, QUIET
 from jumok.views.pictures.boxes import outline_boxes
 from jumok.views.pictures.colour_scale import LUMINANCE, PLAIN, Look, Scaling, draw_colour_bar, wrap_lines
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import (
     CENTRED,
     check_picture_path,
@@ -98,8 +99,9 @@ def draw_heat(attention: AttentionMap, image: Image.Image | None, look: Look = P
     scaling = Scaling.of(attention, raw, look)
     photo = np.asarray(image, dtype=np.float32) / 255
     over, note = _lay_over(photo, attention, scaling, look)
-    how = "" if attention.scale is Scale.MASK else ", smoothed"
-    panels = {"image": photo, "heat": scaling.rgb(raw), f"heat over image{how}": over}
+    plain = attention.scale is Scale.MASK
+    how = translate("heat over image") if plain else translate("heat over image, smoothed")
+    panels = {translate("image"): photo, translate("heat"): scaling.rgb(raw), how: over}
     figure, axes = place_side_by_side(panels)
     for each in axes[1:]:
         outline_seen(each, attention, height, width)
@@ -129,7 +131,11 @@ def _lay_over(photo: Numbers, attention: AttentionMap, scaling: Scaling, look: L
         return overlay(photo, heat, scaling), []
     top = float(np.abs(grain).max())
     blurred = replace(scaling, low=-top if scaling.low < 0 else 0.0, high=top)
-    note = f"Over the image, blurred by {GRAIN:.0%} of its longer side; colours reach the largest of that, {top:.3g}"
+    note = translate(
+        "Over the image, blurred by {share} of its longer side; colours reach the largest of that, {top}",
+        share=f"{GRAIN:.0%}",
+        top=f"{top:.3g}",
+    )
     return overlay(photo, grain, blurred), [note]
 
 
@@ -154,7 +160,7 @@ def draw_bars(attention: AttentionMap, look: Look = PLAIN) -> Figure:
     note = ""
     if len(weights) > MOST_BARS:
         chosen = np.argsort(-np.abs(weights), kind="stable")[:MOST_BARS].tolist()
-        note = f"The {MOST_BARS} largest of {len(weights)} keys, largest first"
+        note = translate("The {count} largest of {all} keys, largest first", count=MOST_BARS, all=len(weights))
     scaling, values = Scaling.of(attention, weights, look), weights[chosen]
     figure = new_figure(4.6, 0.24 * len(values) + 0.1)
     axes = place_axes(figure, 0, 0, *figure.get_size_inches())
@@ -195,7 +201,10 @@ def draw_matrix(attention: AttentionMap, look: Look = PLAIN) -> Figure:
     axes.xaxis.tick_top()
     axes.spines[:].set_visible(False)
     _quieten_ticks(axes)
-    draw_colour_bar(figure, scaling, f"{len(attention.queries)} queries down, {len(attention.keys)} keys across")
+    queries, keys = len(attention.queries), len(attention.keys)
+    draw_colour_bar(
+        figure, scaling, translate("{queries} queries down, {keys} keys across", queries=queries, keys=keys)
+    )
     return figure
 
 

@@ -12,11 +12,13 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Axis, Patches, Pixels, Place
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.views.palette import BELOW_ZERO, INK, LINE_COLOURS, LINE_WEDGE
 from jumok.views.pictures.colour_scale import wrap_lines
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import DPI, new_figure, place_axes, save_figure
 from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
-from jumok.wording import join_names, write_count, write_percent
+from jumok.wording import write_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +32,7 @@ DARK_EDGE = 2.2  # points that the dark edge adds to a line, at most its own thi
 FEWEST_LINES, MOST_LINES, HELD_SHARE = 3, 16, 0.5
 """Lines from a place, if their number is not given: those that hold half of the weight."""
 MOST_PLACES = len(LINE_COLOURS)
+EACH_HOLDS = later("the {count} lines of each place hold {share} of its weight in the image")
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def _draw_legend(figure: Figure, looks: Sequence[_PlaceLines], thickest: float, 
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     source = f"{attention.source}: " if attention.source else ""
-    words = f"{source}thickness linear in the weight; {_say_held(looks)}"
+    words = source + translate("thickness linear in the weight; {held}", held=_say_held(looks))
     axes.set_xlabel(wrap_lines(words, width=width), size=9, color=INK, labelpad=5)
 
 
@@ -189,10 +192,20 @@ def _say_held(looks: Sequence[_PlaceLines]) -> str:
     """How much of the weight the lines hold, place by place."""
     counts, shares = [len(look.ends) for look in looks], [write_percent(look.held) for look in looks]
     if len(looks) == 1:
-        return f"{write_count(counts[0], 'line holds', 'lines hold')} {shares[0]} of the place's weight in the image"
+        if counts[0] == 1:
+            return translate("1 line holds {share} of the place's weight in the image", share=shares[0])
+        text = later("{count} lines hold {share} of the place's weight in the image")
+        return translate(text, count=f"{counts[0]:,}", share=shares[0])
     if len({*zip(counts, shares, strict=True)}) == 1:
-        return f"the {counts[0]} lines of each place hold {shares[0]} of its weight in the image"
+        return translate(EACH_HOLDS, count=counts[0], share=shares[0])
     if len({*counts}) == 1:
-        return f"the {counts[0]} lines of each place hold {join_names(shares, 'and')} of its weight in the image"
-    drawn, held = (join_names(each, "and") for each in ([*map(str, counts)], shares))
-    return f"{drawn} lines hold {held} of their place's weight in the image"
+        return translate(EACH_HOLDS, count=counts[0], share=_list(shares))
+    drawn = _list([*map(str, counts)])
+    text = later("{drawn} lines hold {held} of their place's weight in the image")
+    return translate(text, drawn=drawn, held=_list(shares))
+
+
+def _list(names: Sequence[str]) -> str:
+    """As they are listed in a sentence."""
+    *others, last = names
+    return translate("{others} and {last}", others=", ".join(others), last=last) if others else last

@@ -15,6 +15,7 @@ from jumok.errors import JumokError
 from jumok.files import replacing
 from jumok.views.palette import INK
 from jumok.views.pictures.boxes import Box, new_photo, outline_boxes
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import save_figure
 from jumok.views.raster import ROWS_AT_ONCE, ImageLike, as_pillow
 
@@ -50,8 +51,10 @@ def draw_objects(
     _fade(photo, mask.image(photo.height, photo.width)[0])
     figure, axes = new_photo(photo, photo)
     outline_boxes(axes, boxes)
-    found = f"{len(boxes)} object{'' if len(boxes) == 1 else 's'}"
-    note = f"{mask.source}: {found} on {float(mask.weights.mean()):.1%} of the pixels"
+    share, count = f"{float(mask.weights.mean()):.1%}", len(boxes)
+    one = translate("1 object on {share} of the pixels", share=share)
+    found = one if count == 1 else translate("{count} objects on {share} of the pixels", count=count, share=share)
+    note = f"{mask.source}: {found}"
     figure.text(0, -0.12 / figure.get_size_inches()[1], note, size=9, color=INK, va="top")
     save_figure(figure, path, title)
 

@@ -13,6 +13,7 @@ from jumok.attention.frames import tell_seen
 from jumok.errors import JumokError
 from jumok.views.palette import QUIET
 from jumok.views.pictures.colour_scale import Scaling
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import DPI, new_figure, place_axes
 from jumok.views.raster import Numbers, find_opacity, find_whole_cells, fit
 
@@ -57,15 +58,17 @@ def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
 def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
     """What a panel of this size cannot show: keys finer than its pixels, and special tokens, with their weights."""
     rows, columns = find_whole_cells(attention.keys) or (1, 1)
-    notes = [f"Averaged down from {rows} x {columns}"] if rows > height or columns > width else []
+    size = f"{rows} x {columns}"
+    notes = [translate("Averaged down from {size}", size=size)] if rows > height or columns > width else []
     seen = tell_seen(getattr(attention.keys, "frame", None))
     notes += [f"{seen[0].upper()}{seen[1:]}"] if seen else []
     special = attention.keys.special if isinstance(attention.keys, Patches) else ()
     weights = attention.weights[0, : len(special)].tolist()
     named = [f"{name} {weight:.3g}" for name, weight in zip(special, weights, strict=True)]
     if named:
-        more = f" and {len(named) - MOST_SPECIAL_TOKENS} more" if len(named) > MOST_SPECIAL_TOKENS else ""
-        notes.append(f"Not in the picture: {', '.join(named[:MOST_SPECIAL_TOKENS])}{more}")
+        names, more = ", ".join(named[:MOST_SPECIAL_TOKENS]), len(named) - MOST_SPECIAL_TOKENS
+        names = translate("{names} and {count} more", names=names, count=more) if more > 0 else names
+        notes.append(translate("Not in the picture: {names}", names=names))
     return notes
 
 

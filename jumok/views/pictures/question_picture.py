@@ -6,7 +6,6 @@ Colours and shades are linear in the raw weights, reach the largest of their own
 from __future__ import annotations
 
 import os
-import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from jumok.attention import AttentionMap
 from jumok.errors import JumokError, suggest
 from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
 from jumok.views.pictures.colour_scale import Scaling
+from jumok.views.pictures.drawn_texts import translate, wrap
 from jumok.views.pictures.figures import make_visible, place_axes, save_figure, set_fonts, shorten
 from jumok.views.pictures.overlay import (
     LARGEST_PANEL,
@@ -195,7 +195,7 @@ def _choose_looks(asked: Asked) -> dict[str, AttentionMap]:
 def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap], seconds: float | None) -> Figure:
     """The image, and beside it the heat of each look over it with a colour bar of its own."""
     height, width = photo.shape[:2]
-    panels, scalings = {"image" if seconds is None else "spectrogram": photo}, []
+    panels, scalings = {translate("image") if seconds is None else translate("spectrogram"): photo}, []
     for name, look in looks.items():
         scaling = Scaling.of(look, lay_weights(look, height, width, smooth=False))
         panels[_find_free_name(panels, shorten(name))] = overlay(
@@ -272,14 +272,14 @@ def _style_answer(asked: Asked, row: int) -> tuple[str, str, str]:
     """(colour of the letters, of the bar, and a mark) for an answer."""
     right = asked.is_right(asked.answers[row][0])
     if right:
-        return RIGHT_ANSWER, RIGHT_ANSWER, "  \N{CHECK MARK} right answer"
+        return RIGHT_ANSWER, RIGHT_ANSWER, f"  \N{CHECK MARK} {translate('right answer')}"
     return (INK, PLUS, "  \N{BALLOT X}" if right is False else "") if row == 0 else (QUIET, QUIET, "")
 
 
 def _write_notes(figure: Figure, lines: Sequence[str], top: float) -> None:
     width = _choose_width(figure)
     axes = make_sheet(figure, top + 0.12, 0.01, width)
-    text = "\n".join(textwrap.fill(line, round(width * 15)) for line in lines)
+    text = "\n".join(wrap(line, round(width * 15)) for line in lines)
     axes.text(0, 0, text, size=8.5, color=QUIET, va="top", linespacing=1.5)
 
 
@@ -287,16 +287,25 @@ def _list_notes(asked: Asked) -> list[str]:
     """What the picture does not show by itself: the right answer elsewhere, and how colours are scaled."""
     lines = [" ".join(asked.note.split())] if asked.note.strip() else []
     if asked.truth.strip() and not any(asked.is_right(answer) for answer, _ in asked.answers[:DRAWN_ANSWERS]):
-        lines.append(f"Right answer: {shorten(asked.truth, 60)}, not among these.")
-    each = "Each look is" if len(asked.looks) > 1 else "The look is"
-    scaled = f"{each} coloured linearly in its weights, between the ends under it; nothing clipped."
-    lines.append(scaled if asked.looks else "No look: this system attends to no part of the image.")
+        lines.append(translate("Right answer: {answer}, not among these.", answer=shorten(asked.truth, 60)))
+    lines.append(_say_scale(len(asked.looks)))
     if asked.weights is None:
-        return [*lines, "How much each word mattered is not known."]
+        return [*lines, translate("How much each word mattered is not known.")]
     if asked.generated:
-        return [*lines, "A word's shade: its probability, linear from 0 to the largest."]
-    what = f"how much it mattered ({shorten(asked.weights.source)})" if asked.weights.source else "how much it mattered"
-    return [*lines, f"A word's shade: {what}, linear from 0 to the largest, {float(asked.weights.weights.max()):.3g}."]
+        return [*lines, translate("A word's shade: its probability, linear from 0 to the largest.")]
+    source, top = asked.weights.source, f"{float(asked.weights.weights.max()):.3g}"
+    what = translate("how much it mattered")
+    what += f" ({shorten(source)})" if source else ""
+    return [*lines, translate("A word's shade: {what}, linear from 0 to the largest, {top}.", what=what, top=top)]
+
+
+def _say_scale(looks: int) -> str:
+    """How the looks are coloured."""
+    if not looks:
+        return translate("No look: this system attends to no part of the image.")
+    if looks == 1:
+        return translate("The look is coloured linearly in its weights, between the ends under it; nothing clipped.")
+    return translate("Each look is coloured linearly in its weights, between the ends under it; nothing clipped.")
 
 
 def _note_left_out(asked: Asked, height: int, width: int) -> list[str]:
@@ -309,7 +318,11 @@ def _note_left_out(asked: Asked, height: int, width: int) -> list[str]:
         ]
     else:
         lines = _note_padding(looks)
-    return lines + ([f"The first {len(looks)} of {len(asked.looks)} looks are drawn."] if more else [])
+    return lines + ([_say_first(len(looks), len(asked.looks))] if more else [])
+
+
+def _say_first(drawn: int, every: int) -> str:
+    return translate("The first {count} of {all} looks are drawn.", count=drawn, all=every)
 
 
 def _note_padding(looks: Mapping[str, AttentionMap]) -> list[str]:
@@ -318,4 +331,7 @@ def _note_padding(looks: Mapping[str, AttentionMap]) -> list[str]:
     for name, look in looks.items():
         for special, weight in zip(getattr(look.keys, "special", ()), look.weights[0].tolist(), strict=False):
             notes.setdefault(special, []).append(f"{shorten(name)} {weight:.3g}")
-    return [f"Not in the picture, {special}: {', '.join(each)}." for special, each in notes.items()]
+    return [
+        translate("Not in the picture, {special}: {names}.", special=special, names=", ".join(each))
+        for special, each in notes.items()
+    ]

@@ -11,6 +11,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, Glimpses
 from jumok.errors import JumokError
 from jumok.views.pictures.colour_scale import PLAIN, Look, Scaling, draw_colour_bar
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import CENTRED
 from jumok.views.pictures.overlay import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
@@ -43,11 +44,12 @@ def draw_scanpath(attention: AttentionMap, image: Image.Image | None, look: Look
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
     groups = group_nested(keys)
-    seen = "pixels seen" if len(groups) == len(keys) else "seen (dim: at a coarser scale only)"
+    alike = len(groups) == len(keys)
+    seen = translate("pixels seen") if alike else translate("seen (dim: at a coarser scale only)")
     figure, axes = place_side_by_side(
         {
-            "image": photo,
-            "glimpses, in order": FADED_BRIGHTNESS * photo,
+            translate("image"): photo,
+            translate("glimpses, in order"): FADED_BRIGHTNESS * photo,
             seen: photo * _brighten_seen(boxes, groups, height, width)[..., None],
         }
     )

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from jumok.attention import AttentionMap
 from jumok.errors import JumokError
 from jumok.views.palette import INK, PALE, PLUS, QUIET
+from jumok.views.pictures.colour_scale import name_with_unit
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import LONGEST_LABEL, new_figure, place_axes, save_figure, shorten
 from jumok.wording import shorten_names
 
@@ -78,6 +80,8 @@ def _write_values(axes: Axes, values: NDArray[Any], kept: int) -> None:
 
 def _describe_selection(scores: AttentionMap, values: NDArray[Any], kept: int) -> str:
     few = len(values) < len(scores.keys)
-    what = f"the {len(values)} best of {len(scores.keys)}" if few else f"all {len(values)}"
-    unit = f" in {scores.unit}" if scores.unit else ""
-    return f"{scores.source}: score{unit}\n{what}, best first; dark: the {kept} kept; linear, nothing clipped"
+    best = translate("the {count} best of {all}", count=len(values), all=len(scores.keys))
+    what = best if few else translate("all {count}", count=len(values))
+    score = name_with_unit(translate("score"), scores.unit)
+    how = translate("{what}, best first; dark: the {count} kept; linear, nothing clipped", what=what, count=kept)
+    return f"{scores.source}: {score}\n{how}"

@@ -14,6 +14,7 @@ from jumok.attention import AttentionMap, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import SEQUENTIAL, WINDOW_LINE
 from jumok.views.pictures.colour_scale import PLAIN, Look, Scaling, draw_colour_bar
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.overlay import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
 
@@ -41,10 +42,19 @@ def draw_window(attention: AttentionMap, image: Image.Image | None, look: Look =
     density = attention.image(height, width)[0].numpy(force=True) * (height * width)
     scaling = scale_density(attention, density).adapt(look, density)
     crop = frame_crop(take_crop(photo, region), height, width)
-    names = ("region, its first corner marked", f"crop, {region.rows} x {region.columns} samples", "sampling density")
+    samples = f"{region.rows} x {region.columns}"
+    names = (
+        translate("region, its first corner marked"),
+        translate("crop, {size} samples", size=samples),
+        translate("sampling density"),
+    )
     figure, axes = place_side_by_side(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
     draw_region(axes[0], region, width, height)
-    note = f"Region: {region.scale:.2f} of the image's side, {region.outside:.1%} of the samples outside the image"
+    note = translate(
+        "Region: {scale} of the image's side, {share} of the samples outside the image",
+        scale=f"{region.scale:.2f}",
+        share=f"{region.outside:.1%}",
+    )
     draw_colour_bar(figure, scaling, note)
     return figure
 
@@ -53,9 +63,9 @@ def scale_density(attention: AttentionMap, density: Numbers) -> Scaling:
     """Colours for a density that is 1 everywhere if the whole image is sampled evenly."""
     top, what = float(density.max()), f"{attention.source}: " if attention.source else ""
     if top == 0:
-        return Scaling(0, 1, SEQUENTIAL, f"{what}no sample lies in the image", "")
-    what = f"{what}samples per pixel, as a multiple of the whole image sampled evenly"
-    return Scaling(0, top, SEQUENTIAL, what, f", linear from 0 to {top:.3g}")
+        return Scaling(0, 1, SEQUENTIAL, what + translate("no sample lies in the image"), "")
+    what += translate("samples per pixel, as a multiple of the whole image sampled evenly")
+    return Scaling(0, top, SEQUENTIAL, what, translate(", linear from 0 to {top}", top=f"{top:.3g}"))
 
 
 def take_crop(photo: Numbers, region: Sampled) -> Numbers:

@@ -11,6 +11,7 @@ from jumok.attention import AttentionMap, Tokens
 from jumok.errors import JumokError
 from jumok.views.palette import INK, MINUS, PLUS, QUIET
 from jumok.views.pictures.colour_scale import PLAIN, Look, Scaling, draw_colour_bar
+from jumok.views.pictures.drawn_texts import translate
 from jumok.views.pictures.figures import CENTRED, make_visible, new_figure, place_axes, save_figure, set_fonts
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ def _write_scale(figure: Figure, attention: AttentionMap, scaling: Scaling) -> N
     from jumok.views.pictures.colour_scale import wrap_lines
 
     axes = make_sheet(figure, 0.16, 0.01, WIDTH_INCHES)
-    signs = "brown: above 0, blue: below 0" if scaling.low < 0 else ""
-    lines = wrap_lines(f"query: {attention.queries.label(0)}", scaling.words, signs, width=WIDTH_INCHES)
+    signs = translate("brown: above 0, blue: below 0") if scaling.low < 0 else ""
+    lines = wrap_lines(
+        translate("query: {name}", name=attention.queries.label(0)), scaling.words, signs, width=WIDTH_INCHES
+    )
     axes.text(0, 0, lines, size=8.5, color=QUIET, va="top", linespacing=1.5)
 
 
