@@ -171,21 +171,34 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
     if not maps:
         raise _explain_nothing(maps)
     if layer is not None:
-        inside = [path for path in maps if path == layer or path.startswith(f"{layer.rstrip('.')}.")]
+        whole = layer.rstrip(".")
+        inside = [path for path in maps if path == layer or path.startswith(f"{whole}.")]
         if not inside:
             raise JumokError(f"no feature map of a module {layer!r} was seen: {_suggest_layer(layer, maps)}")
-        return layer, maps[inside[-1]]
+        last = inside[-1]
+        if last != whole and (after := _find_after(maps[last], calls, within=whole)):
+            raise JumokError(
+                f"after its last feature map {whole} continues with tokens ({name_module(after.module)} attends to "
+                f"them): name that map, {last}"
+            )
+        return layer, maps[last]
     placed = [path for path, found in maps.items() if found.places > 1]
     if not placed:
         raise JumokError("every feature map that was seen has 1 x 1 places: show the model larger images")
     last = placed[-1]
-    after = next((call for call in calls if call.axes is None and call.number >= maps[last].before), None)
-    if after is not None:
+    if after := _find_after(maps[last], calls):
         raise JumokError(
             f"after its last feature map the model continues with tokens ({name_module(after.module)} attends to "
-            "them): use rollout or relevance, or name the layer whose feature map is meant"
+            f"them): use rollout or relevance, or name the layer whose feature map is meant (--layer), such as "
+            f"{name_module(last)}"
         )
     return last, maps[last]
+
+
+def _find_after(found: Mapped, calls: Sequence[Call], within: str = "") -> Call | None:
+    """The first call that attends to tokens after a map was made, in the model or within one of its modules."""
+    inside = (call for call in calls if f"{call.module}.".startswith(f"{within}." if within else ""))
+    return next((call for call in inside if call.axes is None and call.number >= found.before), None)
 
 
 def take_channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -262,7 +263,9 @@ def test_what_a_crop_leaves_of_the_image_is_said_on_the_page_in_its_language(mod
     Image.open(models["llava"] / "photo.png").resize((64, 32)).save(photo)
     words = ["ask", str(photo), "what ?", "--model", f"hf:{models['llava']}", "--generate", "2", "--out", str(tmp_path)]
     assert run(words) == 0
-    assert "The model saw 50% of the image" in (tmp_path / "index.html").read_text("utf-8")
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert "The model saw 50% of the image" in page
+    assert re.search(r'"seen": ?\[0.0, ?0.25, ?1.0, ?0.75\]', page)  # which is outlined
     assert run(["--language", "ko", *words]) == 0
     assert "모델은 이미지의 50%만 보았으며" in (tmp_path / "index.html").read_text("utf-8")
 

@@ -364,3 +364,32 @@ def test_a_map_that_the_model_itself_made_is_called_the_models():
         model(pixels)
     with pytest.raises(JumokError, match="does not depend on the feature map of the model: "):
         seen.grad_cam(pixels.sum())
+
+
+class Attending(nn.Module):
+    """A block of a convolution and, where it is asked for, attention over its places, whose result is a map again."""
+
+    def __init__(self, attends):
+        super().__init__()
+        self.conv = nn.Conv2d(3 if attends else 8, 8, 3, padding=1)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True) if attends else None
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.attention is None:
+            return x
+        tokens = x.flatten(2).mT
+        return self.attention(tokens, tokens, tokens)[0].mT.unflatten(2, x.shape[2:])
+
+
+def test_a_layer_that_attends_after_its_last_map_is_refused_and_the_map_is_named():
+    """What it gives is no feature map that is known, and the map before would be shown under its name."""
+    torch.manual_seed(0)
+    model = nn.Sequential(Attending(True), Attending(False), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    with watch(model) as seen:
+        logits = model(photos(height=8, width=8))
+    with pytest.raises(JumokError, match=r"0 continues with tokens \(0.attention attends .*name that map, 0\.conv"):
+        seen.grad_cam(logits[:, 0], layer="0", allow_empty=True)
+    for layer in ("0.conv", "1"):
+        found = seen.grad_cam(logits[:, 0], layer=layer, allow_empty=True)
+        assert found.source == f"grad-cam({layer})"

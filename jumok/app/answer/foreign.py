@@ -174,7 +174,7 @@ def _build_asked(found: Answered, number: int) -> Asked:
         torch.tensor([found.probabilities]), One("answer"), queries, (), Scale.GATE, "probability of each word"
     )
     answers, note = [(found.text, found.probability)], _write_note(found, look, by_word)
-    return Asked(found.question, found.words, answers, whole, by_word, sure, note=note, generated=True)
+    return Asked(found.question, found.words, answers, whole, by_word, sure, note=note, generated=True, seen=look.seen)
 
 
 def _write_note(found: Answered, look: ImageLook, shown: Iterable[str]) -> str:

@@ -41,6 +41,7 @@ class Described:
         answers: what it answers, in words.
         classes: names.
         methods: by name, why one does not fit; empty: it does.
+        grey: whether it is given one channel.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Described:
     answers: str
     classes: Sequence[str]
     methods: Mapping[str, str]
+    grey: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -64,6 +66,7 @@ class Described:
             "image_size": list(self.size),
             "mean": list(self.mean),
             "std": list(self.std),
+            "channels": 1 if self.grey else len(self.mean),
             "preparation": self.preparation,
             "seen": self.seen,
             "answers": self.answers,
@@ -83,7 +86,11 @@ class Described:
         preparation, seen, answers = translate(self.preparation), translate(self.seen), tell(self.answers)
         yield f"images: {preparation}; the model is given {self.size[0]} x {self.size[1]} pixels"
         yield f"of an image of {EXAMPLE[0]} x {EXAMPLE[1]} (height x width) it sees {seen}"
-        yield f"normalised by mean {mean} and standard deviation {std} (red, green, blue in [0, 1])"
+        if self.grey:
+            mean, std = mean.partition(",")[0], std.partition(",")[0]
+            yield f"given as grey, normalised by mean {mean} and standard deviation {std} (in [0, 1])"
+        else:
+            yield f"normalised by mean {mean} and standard deviation {std} (red, green, blue in [0, 1])"
         yield f"answers: {answers}"
         if (names := describe_names(self.classes, "class", "classes")) != self.answers:
             yield names
@@ -122,6 +129,7 @@ def describe(name: str, session: Session) -> Described:
         model.kind.summary(),
         model.classes,
         try_methods(model),
+        given.channels == 1,
     )
 
 

@@ -14,7 +14,7 @@ __all__ = ["OF_PIXELS", "TOKEN_METHODS", "find_fitting", "find_main_query"]
 
 NOTHING = (
     "no attention call was seen, and no feature map that carries a gradient: nothing tells where this model looked "
-    "(a fused kernel of its own hides attention: choose the model's `sdpa` or `eager` attention)"
+    "(where a fused kernel of its own hides attention, choose the model's `sdpa` or `eager` attention)"
 )
 TOKEN_METHODS = ("chefer", "rollout", "raw")
 OF_PIXELS = ("libra", "lrp", "input-x-gradient")

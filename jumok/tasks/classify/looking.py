@@ -336,8 +336,9 @@ OF_ATTENTION = frozenset(
     {"attention", "relevance", *(name for name, each in ATTRIBUTION.items() if Need.ATTENTION in each.needs)}
 )
 NO_ATTENTION = (
-    "no attention was seen in this model (a fused kernel of its own hides it: choose the model's `sdpa` or `eager` "
-    f"attention); these need none: {', '.join(name for name in ATTRIBUTION if name not in {*OF_ATTENTION, 'random'})}"
+    "no attention was seen in this model: it has none, or a fused kernel of its own hides it (then choose the model's "
+    "`sdpa` or `eager` attention); these need none: "
+    f"{', '.join(name for name in ATTRIBUTION if name not in {*OF_ATTENTION, 'random'})}"
 )
 SLOW = frozenset(name for name, method in ATTRIBUTION.items() if Need.PASSES in method.needs)
 """Those that run the model many times: they come last, so that others refuse a model at once."""

@@ -72,6 +72,8 @@
       const each = all[tile.look];
       painter.heat(tile, each.about, each.row, each.limit, null);
     }
+    at("seen").hidden = !question().seen;
+    if (question().seen) Parts.lay(at("seen"), Maps.frameOf({ frame: question().seen }));
     frame(at("at"), about.keys, state.cursor);
     const signed = about.zero > 0;
     const end = how === "common" ? translate("the largest weight of all words' looks here")

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from jumok.attention import AttentionMap, Patches
+from jumok.attention.frames import tell_seen
 from jumok.errors import JumokError
 from jumok.language import translate
 from jumok.views.pages.drawn_page import DrawnPage
@@ -178,6 +179,7 @@ def _pack_question(asked: Asked, picture: Image.Image) -> _Question:
         "given": len(words),
         "generated": asked.generated,
         "seconds": asked.seconds,
+        "seen": list(asked.seen) if asked.seen is not None and tell_seen(asked.seen) else None,
         "ticks": [] if asked.seconds is None else list_ticks(asked.seconds),
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Patches
-from jumok.attention.frames import tell_seen
+from jumok.attention.frames import Frame, tell_seen
 from jumok.errors import JumokError
 from jumok.views.palette import QUIET
 from jumok.views.pictures.colour_scale import Scaling
@@ -72,15 +72,25 @@ def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
     return notes
 
 
+def is_beside(note: str) -> bool:
+    """Whether a note of `note_unseen` is of tokens that cover no pixels."""
+    return note.startswith(translate("Not in the picture: {names}", names=""))
+
+
 def outline_seen(axes: Axes, attention: AttentionMap, height: int, width: int) -> None:
     """Draw a line around the part of a panel that the map covers, where that is not all of it."""
-    from matplotlib.patches import Rectangle
-
     frame = getattr(attention.keys, "frame", None)
     if frame is not None:
-        top, left, bottom, right = (min(max(edge, 0), 1) for edge in frame)
-        corner, sides = (left * width - 0.5, top * height - 0.5), ((right - left) * width, (bottom - top) * height)
-        axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor="white", linestyle="--", linewidth=0.9))
+        outline_part(axes, frame, height, width)
+
+
+def outline_part(axes: Axes, part: Frame, height: int, width: int) -> None:
+    """Draw a line around a part of a panel."""
+    from matplotlib.patches import Rectangle
+
+    top, left, bottom, right = (min(max(edge, 0), 1) for edge in part)
+    corner, sides = (left * width - 0.5, top * height - 0.5), ((right - left) * width, (bottom - top) * height)
+    axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor="white", linestyle="--", linewidth=0.9))
 
 
 def place_side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: float = 0) -> tuple[Figure, list[Axes]]:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from jumok.attention import AttentionMap
+from jumok.attention.frames import Frame, tell_seen
 from jumok.errors import JumokError, suggest
 from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
 from jumok.views.pictures.colour_scale import Scaling
@@ -23,8 +24,10 @@ from jumok.views.pictures.figures import make_visible, place_axes, save_figure, 
 from jumok.views.pictures.overlay import (
     LARGEST_PANEL,
     SMALLEST_PANEL,
+    is_beside,
     lay_weights,
     note_unseen,
+    outline_part,
     overlay,
     place_side_by_side,
 )
@@ -60,6 +63,7 @@ class Asked:
         note: a line of text.
         generated: whether the words are those of the answer, as a model wrote it; the weights are then how probable
             each was.
+        seen: the part of the image that the model was given; None: all of it.
     Raises:
         JumokError: a part that does not fit the others, or a number out of its bounds.
     """
@@ -74,6 +78,7 @@ class Asked:
     note: str = ""
     generated: bool = False
     seconds: float | None = None
+    seen: Frame | None = None
 
     def __post_init__(self) -> None:
         _check_words(self.words)
@@ -175,7 +180,7 @@ def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, 
         JumokError: another kind of file, no image, or a file that cannot be written.
     """
     photo = _fit_photo(as_pillow(image), len(asked.looks) if asked.seconds is None else 1)
-    figure = _draw_panels(photo, _choose_looks(asked), asked.seconds)
+    figure = _draw_panels(photo, _choose_looks(asked), asked.seconds, asked.seen if tell_seen(asked.seen) else None)
     bottom = _draw_answers(figure, asked, top=float(figure.get_size_inches()[1]) + 0.1)
     _write_notes(figure, _list_notes(asked) + _note_left_out(asked, *photo.shape[:2]), bottom)
     _write_question(figure, asked)
@@ -192,7 +197,9 @@ def _choose_looks(asked: Asked) -> dict[str, AttentionMap]:
     return dict(list(asked.looks.items())[:DRAWN_LOOKS])
 
 
-def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap], seconds: float | None) -> Figure:
+def _draw_panels(
+    photo: Numbers, looks: Mapping[str, AttentionMap], seconds: float | None, seen: Frame | None
+) -> Figure:
     """The image, and beside it the heat of each look over it with a colour bar of its own."""
     height, width = photo.shape[:2]
     panels, scalings = {translate("image") if seconds is None else translate("spectrogram"): photo}, []
@@ -209,6 +216,8 @@ def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap], seconds: flo
         rule_time(each, seconds or 0.0, width)
     for each, scaling in zip(axes[1:], scalings, strict=True):
         _draw_small_bar(figure, each, scaling, ruled)
+        if seen is not None:
+            outline_part(each, seen, height, width)
     return figure
 
 
@@ -312,12 +321,12 @@ def _note_left_out(asked: Asked, height: int, width: int) -> list[str]:
     """What panels of this size cannot show."""
     looks = _choose_looks(asked)
     more = len(asked.looks) - len(looks)
+    special = {getattr(look.keys, "special", ()) for look in looks.values()}
+    alike = asked.seconds is not None or (len(looks) > 1 and [len(each) for each in special] == [1])
+    lines = _note_beside(looks) if alike else []
     if asked.seconds is None:
-        lines = [
-            f"{shorten(name)}: {note}." for name, look in looks.items() for note in note_unseen(look, height, width)
-        ]
-    else:
-        lines = _note_padding(looks)
+        notes = [(name, note) for name, look in looks.items() for note in note_unseen(look, height, width)]
+        lines[:0] = [f"{shorten(name)}: {note}." for name, note in notes if not (alike and is_beside(note))]
     return lines + ([_say_first(len(looks), len(asked.looks))] if more else [])
 
 
@@ -325,8 +334,8 @@ def _say_first(drawn: int, every: int) -> str:
     return translate("The first {count} of {all} looks are drawn.", count=drawn, all=every)
 
 
-def _note_padding(looks: Mapping[str, AttentionMap]) -> list[str]:
-    """What fell on the padding after a sound: each look leaves out the same, so that it is named once."""
+def _note_beside(looks: Mapping[str, AttentionMap]) -> list[str]:
+    """What fell beside the picture, where each look leaves out the same, so that it is named once."""
     notes: dict[str, list[str]] = {}
     for name, look in looks.items():
         for special, weight in zip(getattr(look.keys, "special", ()), look.weights[0].tolist(), strict=False):

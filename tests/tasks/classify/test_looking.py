@@ -152,7 +152,7 @@ def test_models_that_are_not_there_or_cannot_be_followed(tmp_path):
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
     save_processor(tmp_path / "resnet", 224)
-    with pytest.raises(JumokError, match=r"attention: no attention was seen in this model .*: grad-cam"):
+    with pytest.raises(JumokError, match=r"attention: no attention was seen in this model: .*: grad-cam"):
         look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), LookOptions(("attention", "grad-cam")))
 
 

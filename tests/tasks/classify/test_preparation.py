@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from pretrained_models import save_processor
 
+from jumok.app.classify.described import describe
+from jumok.app.session import Session
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.looking import LookOptions, look
@@ -139,6 +141,9 @@ def test_a_grey_model_reads_grey_images(tmp_path):
     assert shown.shape == (3, SIDE, SIDE)
     assert torch.equal(shown[0], shown[2])
     assert opened.preparation.mean == pytest.approx((0.4,) * 3, abs=1e-4)
+    described = describe(f"hf:{folder}", Session(device_wanted="cpu"))
+    assert described.to_dict()["channels"] == 1
+    assert "given as grey, normalised by mean 0.4 and standard deviation 0.2 (in [0, 1])" in list(described.lines())
     assert bool(look(opened, [as_tensor(picture)], LookOptions(("rollout",)))[0].heats["rollout"].weights.any())
 
 

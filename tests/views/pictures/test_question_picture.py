@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,18 @@ def test_the_heat_is_strongest_where_the_look_is(figure_of):
         assert inside.mean() > difference.mean() + 0.2
 
 
+@pytest.mark.parametrize(("seen", "outlined"), [((0.0, 0.25, 1.0, 0.75), True), (None, False), ((0, 0, 1, 1), False)])
+def test_the_part_that_was_seen_is_outlined_on_each_look(figure_of, seen, outlined):
+    question = a_question(names=("look 1", "look 2"))
+    figure = figure_of(replace(question, seen=seen))
+    lines = {axes.get_title(): [each for each in axes.patches if each.get_linestyle() == "--"] for axes in figure.axes}
+    assert [len(lines[name]) for name in ("image", "look 1", "look 2")] == ([0, 1, 1] if outlined else [0, 0, 0])
+    if outlined:
+        (line,), width = lines["look 1"], panels(figure)["look 1"].shape[1]
+        assert line.get_x() == pytest.approx(0.25 * width - 0.5)
+        assert line.get_width() == pytest.approx(0.5 * width)
+
+
 def test_words_are_shaded_linearly_in_their_weights_and_carry_them(figure_of):
     question = asked(weights=weighing(0.2, 0.4, 0.0))
     figure = figure_of(question)
@@ -226,6 +239,15 @@ def test_looks_beyond_the_most_are_counted(figure_of):
     figure = figure_of(asked(looks=looks))
     assert len(panels(figure)) == DRAWN_LOOKS + 1
     assert any(f"The first {DRAWN_LOOKS} of {DRAWN_LOOKS + 2} looks" in text for text in texts(figure))
+
+
+def test_what_fell_on_the_one_other_token_of_every_look_is_one_line(figure_of):
+    keys = Patches(*GRID, special=("other tokens",))
+    look = AttentionMap(torch.full((1, len(keys)), 1 / len(keys)), One("answer"), keys)
+    shown = texts(figure_of(a_question(names=(), looks={"whole": look, "1: a": look})))
+    share = f"{1 / len(keys):.3g}"
+    assert sum("Not in the picture" in text for text in shown) == 1
+    assert any(f"Not in the picture, other tokens: whole {share}, 1: a {share}." in text for text in shown)
 
 
 def test_names_that_are_alike_once_shortened_keep_their_panels(figure_of):

@@ -36,8 +36,8 @@ CROSS = "cross-attention"
 """How the source of a map begins whose keys are all there from the first step on."""
 OTHERS = "other tokens"
 LEARNT = later(
-    "this model reads the image through learnt tokens: a word's attention to each of them is multiplied by what that "
-    "one looked at in the image, the mean over layers and heads"
+    "this model reads the image through learnt tokens: what falls on each of them, of attention or relevance, is "
+    "multiplied by what that one looked at in the image, the mean over layers and heads"
 )
 PLAIN = later("this model has no chat template: it was asked in plain text")
 BY_CHANCE = later("this model is set to draw its words by chance: here the most probable are taken")
