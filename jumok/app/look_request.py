@@ -136,14 +136,18 @@ class LookRequest:
         return Path(given)
 
     def _check_written_so(self) -> None:
-        """Refuse a model of a library that lacks the word before its name, which would take a text.
+        """Refuse a model that lacks the word before its name, or that cannot be opened: it might read texts.
 
         Raises:
-            JumokError: what was probably meant.
+            JumokError: what was probably meant, or why it cannot be opened.
         """
+        from jumok.tasks.foreign_files import check_hf_folder
+        from jumok.tasks.model_types import PREFIX
         from jumok.tasks.running.run import guess_elsewhere
 
-        folder = Path(self.model or "")
+        folder = Path((self.model or "").removeprefix(PREFIX))
+        if self.model and self.model.startswith(PREFIX) and folder.is_dir():
+            check_hf_folder(folder)
         if self.model and ":" not in self.model and (hint := guess_elsewhere(folder)):
             raise JumokError(f"{folder} is not a run: {hint}")
 

@@ -155,11 +155,11 @@ def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:
 
 
 def remark_unnamed(classes: Sequence[str]) -> list[str]:
-    """What to do about classes that a configuration only numbers; nothing where it names some.
+    """What to do about classes that a configuration only numbers; nothing where it names some, or gives one number.
 
-    >>> remark_unnamed(["LABEL_0", "dent"]), len(remark_unnamed(["LABEL_0", "LABEL_1"]))
-    ([], 1)
+    >>> remark_unnamed(["LABEL_0", "dent"]), remark_unnamed(["LABEL_0"]), len(remark_unnamed(["LABEL_0", "LABEL_1"]))
+    ([], [], 1)
     """
-    if not classes or any(name != f"LABEL_{number}" for number, name in enumerate(classes)):
+    if len(classes) < 2 or any(name != f"LABEL_{number}" for number, name in enumerate(classes)):
         return []
     return ["its configuration does not name its classes: write their names into id2label in its config.json"]

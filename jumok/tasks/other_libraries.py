@@ -23,6 +23,8 @@ MARKS = {
     "open_clip_config.json": (later("of a model of OpenCLIP"), WATCHED),
     "*.gguf": (later("a model of llama.cpp"), ORIGIN),
     "params.json": (later("of weights as their authors published them"), CONVERTED),
+    "model.bin": (later("a model of CTranslate2, in which nothing can be watched"), ORIGIN),
+    "openvino_model.xml": (later("a graph of OpenVINO, in which nothing can be watched"), ORIGIN),
     "*.onnx": (later("a graph of ONNX, in which nothing can be watched"), ORIGIN),
     "*.tflite": (later("a graph of TensorFlow Lite, in which nothing can be watched"), ORIGIN),
     "*.mlmodel": (later("a model of Core ML, in which nothing can be watched"), ORIGIN),

@@ -203,6 +203,20 @@ def test_texts_are_refused_without_a_model_and_flags_of_texts_with_one_of_images
     assert "no use for --generate" in jumok("look", "a.png", "--generate", "3").err
 
 
+def test_an_image_is_no_file_of_texts(look, tmp_path):
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    said = look(tmp_path / "photo.png", model="encoder")
+    assert (said.status, len(said.err.splitlines())) == (2, 1)
+    assert "photo.png is an image, and the model reads texts" in said.err
+
+
+def test_a_folder_that_cannot_be_opened_is_named_where_it_was_given_a_text(jumok, tmp_path):
+    (tmp_path / "config.json").write_text('{"add_source_bos": false}')
+    said = jumok("look", "a red car", "--model", f"hf:{tmp_path}")
+    assert (said.status, len(said.err.splitlines())) == (2, 1)
+    assert "names no model_type" in said.err
+
+
 def test_a_chat_template_is_filled(look, models, tmp_path):
     folder = shutil.copytree(models["decoder"], tmp_path / "chat")
     (folder / "chat_template.jinja").write_text("{% for m in messages %}<u>{{ m.content }}</u>{% endfor %}")

@@ -19,6 +19,8 @@ OTHERS = {
     "OpenCLIP": ({"open_clip_config.json": {}, "open_clip_pytorch_model.bin": "x"}, "a model of OpenCLIP"),
     "llama.cpp": ({"model.Q4.gguf": "x"}, "a model of llama.cpp"),
     "authors": ({"params.json": {}, "consolidated.00.pth": "x"}, "as their authors published them"),
+    "CTranslate2": ({"config.json": {"add_source_bos": False}, "model.bin": "x"}, "a model of CTranslate2"),
+    "OpenVINO": ({"openvino_model.xml": "x"}, "a graph of OpenVINO"),
     "ONNX": ({"model.onnx": "x"}, "a graph of ONNX"),
     "Flax": ({"config.json": {"model_type": "vit"}, "flax_model.msgpack": "x"}, "weights of Flax"),
     "Keras": ({"config.json": {"class_name": "ViT"}, "model.weights.h5": "x"}, "TensorFlow or Keras"),

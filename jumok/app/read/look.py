@@ -124,6 +124,8 @@ def _list_texts(words: Sequence[str]) -> Iterator[str]:
     Raises:
         JumokError: a folder, a file that cannot be read, or what was surely meant to be a file.
     """
+    from jumok.data.images.formats import is_image_name
+
     places = [find_path(word) for word in words]
     if len(words) > 1 or places[0] is None:
         for word, place in zip(words, places, strict=True):
@@ -135,6 +137,8 @@ def _list_texts(words: Sequence[str]) -> Iterator[str]:
         raise JumokError(
             f"{words[0]} is a folder, and the model reads texts: give a text, or a file with a text per line"
         )
+    if is_image_name(places[0].name):
+        raise JumokError(f"{words[0]} is an image, and the model reads texts: give a text, or a file of texts")
     return _read_file(places[0])
 
 

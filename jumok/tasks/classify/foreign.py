@@ -23,7 +23,7 @@ from jumok.tasks.foreign_files import (
     without_remarks,
 )
 from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from jumok.tasks.classify.kinds import AnswerKind
@@ -134,7 +134,12 @@ def _name_kind(config: Any) -> str:
 def _check_family(name: str, config: Any) -> None:
     """Refuse a family of models among which there is no image classifier."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as KNOWN
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as ASKED
 
+    if config.model_type not in KNOWN and config.model_type in ASKED:
+        raise JumokError(
+            f'hf:{name} answers questions about images: jumok ask PHOTO "What is this?" --model {typed(f"hf:{name}")}'
+        )
     if config.model_type not in KNOWN:
         raise JumokError(
             f"hf:{name} is a {_name_kind(config) or config.model_type}, and transformers has no image classifier of "

@@ -280,8 +280,33 @@ def test_a_family_without_classifiers_is_refused_by_name(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(JumokError, match="transformers has no image classifier of the family sam"):
         open_model(f"hf:{tmp_path}")
+    transformers.LlavaConfig().save_pretrained(tmp_path)
+    with pytest.raises(JumokError, match=r"answers questions about images: jumok ask PHOTO .* --model hf:"):
+        open_model(f"hf:{tmp_path}")
 
 
 def test_a_folder_of_transformers_given_as_one_of_timm_is_recognised(vit):
     with pytest.raises(JumokError, match="is a model of transformers: give it as hf:"):
         open_model(f"timm:local-dir:{vit}")
+
+
+@pytest.mark.parametrize(
+    ("names", "problem", "said"),
+    [
+        ("ab", "multi_label_classification", ["answers: 2 labels: a, b"]),
+        (["LABEL_0"], "regression", ["answers: a number"]),
+        (["LABEL_0", "LABEL_1"], None, ["answers: 2 classes: LABEL_0, LABEL_1", "remark: its configuration does not"]),
+    ],
+)
+def test_what_a_model_answers_is_said_once(names, problem, said, tmp_path):
+    options = {
+        **SMALL,
+        "image_size": SIDE,
+        "patch_size": 8,
+        "id2label": dict(enumerate(names)),
+        "problem_type": problem,
+    }
+    transformers.ViTForImageClassification(transformers.ViTConfig(**options)).save_pretrained(tmp_path)
+    lines = list(describe(f"hf:{save_processor(tmp_path, SIDE)}", Session(device_wanted="cpu")).lines())[4:-1]
+    assert len(lines) == len(said)
+    assert all(line.startswith(begin) for line, begin in zip(lines, said, strict=True))
