@@ -64,6 +64,8 @@ def group_entries(
     batch = starts.shape[0]
     item = known.origin(entries).item
     items = item.unique()
+    if len(items) != batch == len(rows) == 1 and is_one_sequence(first, entries):
+        return _take_once(rows), True  # several images in one sequence, with a learnt token between rows of places
     if len(items) != batch or bool((items < 0).any()):
         raise JumokError(
             "the tokens that these calls begin with cannot be told apart by image or sentence: choose a part with "
@@ -81,6 +83,15 @@ def group_entries(
         + origin.low[:, 2]
     )
     return grouped.gather(1, key.view(grouped.shape).argsort(dim=1, stable=True)), False
+
+
+def _take_once(rows: Tensor) -> Tensor:
+    """(1, tokens) of one sequence without those that were there before."""
+    _, number = rows[0].unique(return_inverse=True)
+    first = torch.full((int(number.max()) + 1,), rows.shape[1]).scatter_reduce(
+        0, number, torch.arange(rows.shape[1]), "amin"
+    )
+    return rows[:, first.sort().values]
 
 
 def lay_out(

@@ -288,12 +288,15 @@ def test_each_of_several_images_has_its_own_heat(name, tmp_path):
     family.save(tmp_path)
     first = family.photos(1)[0]
     asker = open_asker(f"hf:{tmp_path}", "cpu")
-    answered = asker.ask([first, change(first)], QUESTIONS[0], 4)
+    answered = asker.ask([first, change(first)], QUESTIONS[0], 4, "chefer")
     alone = asker.ask([first], QUESTIONS[0], 4)
     assert len(answered.images) == 2
     for look in answered.images:
         assert look.looks.keys == alone.images[0].looks.keys
         torch.testing.assert_close(look.looks.weights.sum(-1), torch.ones(len(answered.words)))
+        spread = [each.keys.spread(torch.ones(len(each.keys)), 64, 64) for each in (look.relevance, look.looks)]
+        torch.testing.assert_close(*spread)
+        assert bool(look.relevance.weights[:, 1:].any())
         assert look.even < alone.images[0].even
     one, other = (look.looks.weights[:, 1:] for look in answered.images)
     assert not torch.allclose(one, other)
@@ -446,3 +449,31 @@ def test_settings_for_sampling_are_told(models, tmp_path, capsys):
     assert ask(folder, "what ?", *quiet) == 0
     (folder / "generation_config.json").write_text("{")
     assert "generation_config.json (Expecting property name" in fail(capsys, folder, "what ?")
+
+
+def test_relevance_of_two_images_with_learnt_tokens_between_their_rows(tmp_path):
+    """LLaVA-NeXT ends each row of places with the same learnt token: against eager attention and the formula."""
+    family = make("llava-next")
+    family.save(tmp_path)
+    asker = open_asker(f"hf:{tmp_path}", "cpu")
+    first = family.photos(1)[0]
+    photos = [first, change(first)]
+    answered = asker.ask(photos, QUESTIONS[0], 1, "chefer")
+    inputs = asker._read(photos, QUESTIONS[0])
+    output = asker.model.generate(**inputs, max_new_tokens=1, do_sample=False)
+    model = eager(asker.model)
+    found = model(**inputs, output_attentions=True)
+    gradients = torch.autograd.grad(found.logits[0, -1, output[0, -1]], found.attentions)
+    total = torch.eye(inputs["input_ids"].shape[1])
+    for weights, gradient in zip(found.attentions, gradients, strict=True):
+        total = total + (weights[0] * gradient[0]).clamp_min(0).mean(0) @ total
+    places = (inputs["input_ids"][0] == model.config.image_token_id).nonzero()[:, 0]
+    for image, here in zip(answered.images, places.chunk(2), strict=True):
+        row = total[-1, here].detach()
+        rows = row[16:].unflatten(0, (8, 9))[:, :8]  # of the tiles, without the learnt tokens
+        torch.testing.assert_close(
+            image.relevance.weights[0, 1:].sort().values,
+            torch.cat([row[:16], rows.flatten()]).sort().values,
+            rtol=1e-3,
+            atol=1e-6,
+        )
