@@ -143,7 +143,9 @@ def _describe_asker(model: str, device: str) -> DescribedOther:
         takes = later("images and a question, in plain text, as it has no chat template")
     shows = later("where in the images each word of its answer looked")
     what = later("answers questions about images")
-    return _describe(model, asker.model, what, takes, shows, f'jumok ask PHOTO "What is this?" --model {typed(model)}')
+    plain = " --plain" if asker.processor.lacks_template else ""
+    command = f'jumok ask PHOTO "What is this?" --model {typed(model)}{plain}'
+    return _describe(model, asker.model, what, takes, shows, command)
 
 
 def _describe(

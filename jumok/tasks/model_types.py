@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jumok.errors import JumokError
 from jumok.tasks.foreign_files import read_config, without_remarks
 
 __all__ = ["PREFIX", "is_listed", "read_settings"]
@@ -18,11 +19,13 @@ def read_settings(model: str) -> dict[str, Any] | None:
     Args:
         model: `hf:` and a folder, or a name on the hub.
     Raises:
-        JumokError: its folder has no configuration, or a damaged one.
+        JumokError: its folder has no configuration, or a damaged one, or nothing is named.
     """
     from transformers import PretrainedConfig
 
     name = model.removeprefix(PREFIX)
+    if not name.strip():
+        raise JumokError(f"{PREFIX} names no model: wanted {PREFIX} and a folder, or a name on the hub")
     folder = Path(name)
     if folder.is_dir():
         return read_config(folder, model)

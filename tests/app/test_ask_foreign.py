@@ -89,7 +89,9 @@ def test_without_its_chat_template_a_model_is_asked_in_plain_text_alone(models, 
     options = ["--generate", "3", "--no-html", "--no-pictures", "--out", str(tmp_path)]
     assert "has no chat template (chat_template.jinja)" in fail(capsys, folder, QUESTIONS[0])
     assert run(["systems", f"hf:{folder}"]) == 0
-    assert "its chat template is missing, so ask in plain text with --plain" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "its chat template is missing, so ask in plain text with --plain" in told
+    assert f"--model hf:{folder} --plain" in told
     assert ask(folder, QUESTIONS[0], *options, "--plain") == 0
     assert "no chat template: it was asked in plain text" in capsys.readouterr().out
     assert open_asker(f"hf:{models['llava']}", "cpu").processor.write_prompt("what ?", plain=True) == "<image>\nwhat ?"

@@ -96,3 +96,8 @@ def test_a_kind_of_model_that_is_no_name_is_refused(kind, key, tmp_path):
         is_listed(f"hf:{tmp_path}", "IMAGE_CLASSIFICATION")
     with pytest.raises(JumokError, match=f"as {key}: wanted the name of one"):
         open_model(f"hf:{tmp_path}")
+
+
+def test_a_prefix_without_a_name_is_no_model():
+    with pytest.raises(JumokError, match="hf: names no model: wanted hf: and a folder"):
+        is_listed("hf:", "OBJECT_DETECTION")
