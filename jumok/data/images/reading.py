@@ -374,7 +374,8 @@ def explain_unread(source: ImageLike, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):
-        return _explain_unidentified(source)
+        head = bytes(source[:32]) if isinstance(source, bytes) else _read_head(source)
+        return explain_unread_bytes(head) or f"{_explain_unidentified(head)}; replace or remove it"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it claims more than the {MAX_PIXELS} pixels allowed; make the picture smaller"
     reason = " ".join(str(error).split()) or type(error).__name__
@@ -383,13 +384,11 @@ def explain_unread(source: ImageLike, error: Exception) -> str:
     return f"{reason}; replace or remove it"
 
 
-def _explain_unidentified(source: ImageLike) -> str:
-    """What a file is that no format knows."""
-    head = bytes(source[:32]) if isinstance(source, bytes) else _read_head(source)
+def _explain_unidentified(head: bytes) -> str:
+    """What a file is that no format knows, by how it begins."""
     if not head:
-        return "it is empty (0 bytes); replace or remove it"
-    unknown = f"it is not a {FORMAT_NAMES} image, whatever its name says; replace or remove it"
-    return explain_unread_bytes(head) or unknown
+        return "it is empty (0 bytes)"
+    return f"it is not a {FORMAT_NAMES} image, whatever its name says"
 
 
 def _read_head(source: Any) -> bytes:
