@@ -20,7 +20,7 @@ SINKS = {
     "ValueError": (0,),
     "Interrupted": (1,),
     "foreign": (0, 1),
-    "writing": (3, 4),
+    "writing": (4, 5),
     "write_watched": (4, 5),
     "say": (0,),
     "_say": (0,),

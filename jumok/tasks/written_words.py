@@ -76,7 +76,7 @@ def write_watched(
         JumokError: the library refuses, or what the model answers is NaN.
     """
     wanted = {**GREEDY, **options, "return_dict_in_generate": True, "output_logits": True}
-    with writing(model, name, inputs, what, advice), watch(model, pixels=pixels) as seen:
+    with writing(model, name, inputs, most, what, advice), watch(model, pixels=pixels) as seen:
         made = model.generate(**inputs, max_new_tokens=most, **wanted)  # type: ignore[operator]
     steps = made.logits
     written = made.sequences[0, -len(steps) :].tolist()
@@ -85,11 +85,13 @@ def write_watched(
 
 
 @contextmanager
-def writing(model: Any, name: str, inputs: Mapping[str, Any], what: str, advice: str = ADVICE) -> Iterator[None]:
+def writing(
+    model: Any, name: str, inputs: Mapping[str, Any], most: int, what: str, advice: str = ADVICE
+) -> Iterator[None]:
     """Let `generate` of a model run in the block, without gradients and without what the library remarks.
 
     Args:
-        model, name, inputs: as for `write_watched`.
+        model, name, inputs, most: as for `write_watched`.
         what, advice: what an error of the library's is said to be, and what to do.
     Raises:
         JumokError: the library refuses; it is the model's generation settings that are named where it writes without.
@@ -98,7 +100,7 @@ def writing(model: Any, name: str, inputs: Mapping[str, Any], what: str, advice:
         with foreign(what, advice), torch.no_grad(), without_remarks(), warnings.catch_warnings(action="ignore"):
             yield
     except JumokError as error:
-        if error.__cause__ is None or not _writes_without_settings(model, inputs):
+        if error.__cause__ is None or not _writes_without_settings(model, inputs, most):
             raise
         raise JumokError(
             f"{name} cannot write with its generation settings ({first_line(error.__cause__)}): mend its {SETTINGS}, "
@@ -106,7 +108,7 @@ def writing(model: Any, name: str, inputs: Mapping[str, Any], what: str, advice:
         ) from error.__cause__
 
 
-def _writes_without_settings(model: Any, inputs: Mapping[str, Any]) -> bool:
+def _writes_without_settings(model: Any, inputs: Mapping[str, Any], most: int) -> bool:
     from transformers import GenerationConfig
 
     try:
@@ -114,7 +116,7 @@ def _writes_without_settings(model: Any, inputs: Mapping[str, Any]) -> bool:
             plain = GenerationConfig.from_model_config(model.config)
             kept, model.generation_config = model.generation_config, plain  # it fills up what is not given
             try:
-                model.generate(**inputs, generation_config=plain, max_new_tokens=1, **GREEDY)
+                model.generate(**inputs, generation_config=plain, max_new_tokens=most, **GREEDY)
             finally:
                 model.generation_config = kept
     except Exception:

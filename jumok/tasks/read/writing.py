@@ -121,7 +121,7 @@ def _generate(model: TextModel, given: Given, count: int) -> Tensor:
     """(1, tokens) of ids: the prompt or the decoder's start token, and what was written."""
     network: Any = model.network
     name, wanted = f"hf:{model.name}", {**GREEDY, "max_length": None, "return_dict_in_generate": False}
-    with writing(network, name, given.inputs, f"{name} cannot write here"):
+    with writing(network, name, given.inputs, count, f"{name} cannot write here"):
         output: Tensor = network.generate(**given.inputs, max_new_tokens=count, tokenizer=model.tokenizer, **wanted)
     begin = 1 if model.kind is Kind.PAIRS else given.ids.shape[1]
     if output.shape[1] <= begin:

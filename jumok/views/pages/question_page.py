@@ -179,8 +179,8 @@ def _pack_question(asked: Asked, picture: Image.Image) -> _Question:
         "given": len(words),
         "generated": asked.generated,
         "seconds": asked.seconds,
-        "seen": list(asked.seen) if asked.seen is not None and tell_seen(asked.seen) else None,
         "ticks": [] if asked.seconds is None else list_ticks(asked.seconds),
+        "seen": list(asked.seen) if asked.seen is not None and tell_seen(asked.seen) else None,
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)
 
