@@ -92,6 +92,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(options)}"
 
 
+def find_close(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that are hardly to be told from one that was mistyped, the likeliest first.
+
+    >>> find_close("--sytem", ["--ema", "--system", "--time"]), find_close("--val", ["--lr", "--val-pairs"])
+    (['--system'], [])
+    """
+    return difflib.get_close_matches(name, list(known), cutoff=0.8)
+
+
 def suggest_some(name: str, known: Iterable[str]) -> str:
     """As `suggest`, where many names are alike: the nearest ones, or else the last ones.
 

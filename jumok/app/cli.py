@@ -22,7 +22,7 @@ import typer
 from jumok.app.help_texts import translate_help, translate_usage
 from jumok.app.signals import stopping_in_order
 from jumok.app.telling import tell
-from jumok.errors import Interrupted, JumokError, Stopped, first_line
+from jumok.errors import Interrupted, JumokError, Stopped, find_close, first_line
 from jumok.extras import explain_missing
 from jumok.files import shorten
 from jumok.language import later, speaking, translate
@@ -291,6 +291,8 @@ def _usage(error: Any) -> int:
         error.show()
     else:
         context = getattr(error, "ctx", None)
+        if close := find_close(getattr(error, "option_name", ""), getattr(error, "possibilities", None) or ()):
+            error.possibilities = close
         message = translate_usage(error.format_message().rstrip(".").replace("Value error, ", "", 1))
         help_of = f"{context.command_path} --help" if context else ""
         _say(translate("{message} (see {command})", message=message, command=help_of) if context else message, 2)

@@ -13,7 +13,16 @@ from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
 from jumok.tasks.model_types import PREFIX
 from jumok.wording import join_names
 
-__all__ = ["is_folder", "list_fresh", "load_weights", "open_config", "open_network", "read_problem", "remark_unnamed"]
+__all__ = [
+    "advise",
+    "is_folder",
+    "list_fresh",
+    "load_weights",
+    "open_config",
+    "open_network",
+    "read_problem",
+    "remark_unnamed",
+]
 
 PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
 """What the logits of a classifier may be for."""
@@ -31,6 +40,13 @@ def is_folder(name: str) -> bool:
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
     return local
+
+
+def advise(name: str) -> str:
+    """What to do where a model could not be opened."""
+    if Path(name).is_dir():
+        return ADVICE
+    return f"no folder {name} is here, so it was looked for on the hub: correct the name, or connect to the internet"
 
 
 def list_fresh(missing: Iterable[str], *, pooler: bool = False) -> str:
@@ -58,7 +74,7 @@ def open_config(model: str) -> Any:
     local = is_folder(name)
     if local:
         check_hf_folder(Path(name))
-    with foreign(f"cannot open {model}", ADVICE), without_remarks():
+    with foreign(f"cannot open {model}", advise(name)), without_remarks():
         return transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
 
 
@@ -149,7 +165,7 @@ def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:
     import transformers
 
     name = model.removeprefix(PREFIX)
-    with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound_of_folder(name)):
+    with foreign(f"cannot open {model}", advise(name)), without_remarks(), building_within(bound_of_folder(name)):
         network, missing = load_weights(getattr(transformers, loader), model)
     return network.float().to(device).eval().requires_grad_(False), list_fresh(missing, pooler=True)
 

@@ -70,6 +70,7 @@ def test_every_command_that_is_listed_is_there():
     [
         (["trian"], "No such command 'trian'. Did you mean 'train'? (see jumok --help)"),
         (["train", "--epoch", "3"], "No such option: --epoch (Possible options: --epochs) (see jumok train --help)"),
+        (["train", "--sytem", "cnn"], "No such option: --sytem (Possible options: --system) (see jumok train --help)"),
         (["train", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["eval"], "Missing argument"),
         (["demo", "foo"], "Invalid value for 'tour': 'foo' is not one of 'images', "),

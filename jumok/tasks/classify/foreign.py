@@ -22,7 +22,7 @@ from jumok.tasks.foreign_files import (
     check_hf_folder,
     without_remarks,
 )
-from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
+from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights, read_problem
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def load_hf(name: str) -> Foreign:
     if local:
         check_hf_folder(Path(name))
     bound = bound_of_folder(name)
-    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks(), building_within(bound):
+    with foreign(f"cannot open hf:{name}", advise(name)), without_remarks(), building_within(bound):
         values, _ = transformers.PretrainedConfig.get_config_dict(name, local_files_only=local)
         check_code(f"hf:{name}", values)
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)

@@ -16,7 +16,7 @@ from jumok.systems.pretrained import describe_hf
 from jumok.systems.pretrained_texts import drop_pooler
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
-from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
+from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights
 from jumok.tasks.label.tokens import Tokens
 
 __all__ = [
@@ -77,7 +77,7 @@ def load_encoder(name: str) -> ForeignEncoder:
 
     local = is_folder(name)
     bound = bound_of_folder(name)
-    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks(), building_within(bound):
+    with foreign(f"cannot open hf:{name}", advise(name)), without_remarks(), building_within(bound):
         config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         _check_encoder(name, config)
         model, missing = load_weights(AutoModel, f"hf:{name}")

@@ -12,9 +12,9 @@ from torch import nn
 
 from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign import ADVICE, without_remarks
+from jumok.tasks.classify.foreign import without_remarks
 from jumok.tasks.foreign_files import CONFIG, check_hf_folder
-from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
+from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights, read_problem
 from jumok.tasks.label.foreign import find_longest, load_tokenizer, read_pooling
 from jumok.tasks.model_types import PREFIX, read_settings
 
@@ -120,7 +120,7 @@ def open_text_model(model: str, device: str) -> TextModel:
     if local:
         check_hf_folder(Path(name), CONFIG_MAPPING_NAMES)
     bound = bound_of_folder(name)
-    with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound):
+    with foreign(f"cannot open {model}", advise(name)), without_remarks(), building_within(bound):
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         kind = _choose_kind(name, config)
         tokenizer = load_tokenizer(name)

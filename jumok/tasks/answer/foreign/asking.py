@@ -20,7 +20,7 @@ from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
-from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
+from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights
 from jumok.tasks.written_words import WrittenTokens, group_words, multiply_shares, write_watched
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.wording import write_count
@@ -279,7 +279,7 @@ def open_asker(name: str, device: str, *, plain: bool = False) -> ForeignAsker:
     if local:
         check_hf_folder(Path(path), CONFIG_MAPPING_NAMES)
     bound = bound_of_folder(path)
-    with foreign(f"cannot open {name}", ADVICE), without_remarks(), building_within(bound):
+    with foreign(f"cannot open {name}", advise(path)), without_remarks(), building_within(bound):
         config = AutoConfig.from_pretrained(path, **options)
         _check_kind(name, config)
         processor = open_processor(path, local, config.model_type)
