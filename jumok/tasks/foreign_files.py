@@ -17,6 +17,7 @@ __all__ = [
     "CODE",
     "MOST_PIXELS",
     "PROCESSOR",
+    "advise",
     "check_hf_folder",
     "check_timm_folder",
     "pickled",
@@ -42,6 +43,13 @@ LARGEST_FILE = 4 << 20
 """Bytes that a file of settings may have."""
 MOST_PIXELS = 1 << 26
 """Of the images that a model may be made for."""
+
+
+def advise(name: str) -> str:
+    """What to do where a model could not be opened."""
+    if Path(name).is_dir():
+        return ADVICE
+    return f"no folder {name} is here, so it was looked for on the hub: correct the name, or connect to the internet"
 
 
 def check_hf_folder(folder: Path, built_in: Container[str] = ()) -> None:

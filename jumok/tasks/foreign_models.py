@@ -9,7 +9,7 @@ from typing import Any
 
 from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
+from jumok.tasks.foreign_files import ADVICE, advise, check_hf_folder, without_remarks
 from jumok.tasks.model_types import PREFIX
 from jumok.wording import join_names
 
@@ -40,13 +40,6 @@ def is_folder(name: str) -> bool:
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
     return local
-
-
-def advise(name: str) -> str:
-    """What to do where a model could not be opened."""
-    if Path(name).is_dir():
-        return ADVICE
-    return f"no folder {name} is here, so it was looked for on the hub: correct the name, or connect to the internet"
 
 
 def list_fresh(missing: Iterable[str], *, pooler: bool = False) -> str:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jumok.errors import JumokError
-from jumok.tasks.foreign_files import read_config, without_remarks
+from jumok.errors import JumokError, foreign
+from jumok.tasks.foreign_files import advise, read_config, without_remarks
 
 __all__ = ["PREFIX", "is_listed", "read_settings"]
 
 PREFIX = "hf:"
 
 
-def read_settings(model: str) -> dict[str, Any] | None:
-    """The values of a model's configuration; None where it cannot be reached: those who open it say why.
+def read_settings(model: str) -> dict[str, Any]:
+    """The values of a model's configuration.
 
     Args:
         model: `hf:` and a folder, or a name on the hub.
     Raises:
-        JumokError: its folder has no configuration, or a damaged one, or nothing is named.
+        JumokError: there is no configuration, or a damaged one, or it cannot be reached; or nothing is named.
     """
     from transformers import PretrainedConfig
 
@@ -29,11 +29,8 @@ def read_settings(model: str) -> dict[str, Any] | None:
     folder = Path(name)
     if folder.is_dir():
         return read_config(folder, model)
-    try:
-        with without_remarks():
-            values, _ = PretrainedConfig.get_config_dict(name)
-    except Exception:  # whatever a hub or a cache says, those who open the model tell it
-        return None
+    with foreign(f"cannot open {model}", advise(name)), without_remarks():
+        values, _ = PretrainedConfig.get_config_dict(name)
     return dict(values)
 
 
@@ -50,5 +47,5 @@ def is_listed(model: str, *lists: str) -> bool:
         return False
     from transformers.models.auto import modeling_auto
 
-    kind = (read_settings(model) or {}).get("model_type")
+    kind = read_settings(model).get("model_type")
     return any(kind in getattr(modeling_auto, f"MODEL_FOR_{each}_MAPPING_NAMES", {}) for each in lists)

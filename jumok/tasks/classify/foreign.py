@@ -18,11 +18,12 @@ from jumok.tasks.classify.preparation import Processed
 from jumok.tasks.classify.processors import open_hf_processor
 from jumok.tasks.foreign_files import (
     ADVICE,
+    advise,
     check_code,
     check_hf_folder,
     without_remarks,
 )
-from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights, read_problem
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:

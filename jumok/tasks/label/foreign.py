@@ -15,8 +15,8 @@ from jumok.errors import JumokError, foreign
 from jumok.systems.pretrained import describe_hf
 from jumok.systems.pretrained_texts import drop_pooler
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign import ADVICE, without_remarks
-from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights
+from jumok.tasks.foreign_files import ADVICE, advise, without_remarks
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
 from jumok.tasks.label.tokens import Tokens
 
 __all__ = [

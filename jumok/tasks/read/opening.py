@@ -13,8 +13,8 @@ from torch import nn
 from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import without_remarks
-from jumok.tasks.foreign_files import CONFIG, check_hf_folder
-from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights, read_problem
+from jumok.tasks.foreign_files import CONFIG, advise, check_hf_folder
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights, read_problem
 from jumok.tasks.label.foreign import find_longest, load_tokenizer, read_pooling
 from jumok.tasks.model_types import PREFIX, read_settings
 
@@ -88,16 +88,14 @@ class TextModel:
 
 
 def reads_texts(model: str) -> bool:
-    """Whether `hf:NAME` is a model of texts alone; False also where it cannot be told, for others then say why.
+    """Whether `hf:NAME` is a model of texts alone.
 
     Raises:
-        JumokError: its configuration is damaged, or the model is made to run code of its own.
+        JumokError: its configuration is damaged or cannot be reached, or the model is made to run code of its own.
     """
     if not model.startswith(PREFIX):
         return False
     found = read_settings(model)
-    if found is None:
-        return False
     _check_code(model.removeprefix(PREFIX), found)
     return _is_of_texts(found)
 

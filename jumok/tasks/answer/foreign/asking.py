@@ -19,8 +19,8 @@ from jumok.language import later
 from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
-from jumok.tasks.foreign_models import advise, is_folder, list_fresh, load_weights
+from jumok.tasks.foreign_files import ADVICE, advise, check_hf_folder, without_remarks
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
 from jumok.tasks.written_words import WrittenTokens, group_words, multiply_shares, write_watched
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.wording import write_count
