@@ -23,7 +23,11 @@ def test_what_is_no_picture_of_the_known_formats_is_named(tmp_path, content):
     assert "not a PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF or HEIC image" in refused(tmp_path, content)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"x"), bz2.compress(b"x"), lzma.compress(b"x"), b"PK\x03\x04..."])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"x", mtime=0), bz2.compress(b"x"), lzma.compress(b"x"), b"PK\x03\x04..."],
+    ids=["gzip", "bzip2", "xz", "zip"],
+)
 def test_an_archive_is_to_be_unpacked(tmp_path, content):
     assert refused(tmp_path, content).endswith("it is an archive, no image: unpack it, and give the folder")
 
