@@ -33,12 +33,11 @@ from jumok.watching.record_parts import Unchanged
 from jumok.watching.records import Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.running import Running
-from jumok.watching.weighed import SUMMING_CALLS, Products, find_weights
+from jumok.watching.weighed import PRODUCT_CALLS, SUMMING_CALLS, Products, find_weights
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 SOFTMAX_CALLS = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax, F.gumbel_softmax)
-PRODUCT_CALLS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
 MOST_IDS = 1 << 20  # indices of one embedding call that are kept: 8 MiB
 
 
@@ -228,7 +227,7 @@ class Recorder(TorchFunctionMode):
         operands = [item for item in operands if isinstance(item, Tensor)]
         slots = [self.tape.slot(operand) for operand in operands]
         number = find_weights(slots)
-        if number is not None and operands[number].dim() >= 2 and not fused_kernel.is_batched(operands[number]):
+        if number is not None and operands[number].dim() and not fused_kernel.is_batched(operands[number]):
             self._keep_by_hand(operands[number])
         return func(*args, **kwargs)
 

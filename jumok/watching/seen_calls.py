@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Never, Protocol, Self
 
@@ -84,6 +84,10 @@ class SeenCalls:
             JumokError: no such call, or the tokens fit no grid that was seen.
         """
         return self._map(name, None)
+
+    def __iter__(self) -> Iterator[AttentionMap]:
+        """The map of each call, in the order in which they ran; computed as it is reached."""
+        return (self[number] for number in range(len(self)))
 
     def row(self, name: str | int, query: Place) -> AttentionMap:
         """As `seen[name].row(query)`, without computing the other rows."""

@@ -13,6 +13,10 @@ from torch import Tensor
 from jumok.watching.provenance.ops import Slot
 from jumok.watching.provenance.tape import Tape
 
+PRODUCT_CALLS: tuple[Callable[..., Any], ...] = (
+    torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.mm, Tensor.mm, torch.mv, Tensor.mv,
+    torch.einsum, torch.baddbmm,
+)  # fmt: skip
 SUMMING_CALLS: tuple[Callable[..., Any], ...] = (torch.sum, Tensor.sum)
 MOST_FOLLOWED = 8
 """Products that may still be summed: of more the oldest is let go, with the weights that it holds."""

@@ -55,6 +55,59 @@ def test_pooling_one_by_one_is_attention():
     torch.testing.assert_close(seen.rollout(0).weights, model.weights.mT)  # no token looks, so that none is passed on
 
 
+POOLED = {
+    "mm": lambda scores, bag: torch.mm(F.softmax(torch.transpose(scores, 1, 0), dim=1), bag),
+    "its method": lambda scores, bag: scores.T.softmax(-1).mm(bag),
+    "one row": lambda scores, bag: scores[:, 0].softmax(0) @ bag,
+    "mv": lambda scores, bag: torch.mv(bag.T, scores[:, 0].softmax(0)),
+    "its method of a vector": lambda scores, bag: bag.T.mv(scores[:, 0].softmax(0)),
+    "letters": lambda scores, bag: torch.einsum("n,nd->d", scores[:, 0].softmax(0), bag),
+}
+
+
+@pytest.mark.parametrize("form", POOLED)
+def test_a_bag_without_a_batch_is_pooled_by_attention(form):
+    """As in multiple instance learning (Ilse et al. 2018), where one bag of instances is given at a time."""
+
+    class Bag(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.made, self.tanh, self.sigmoid = (nn.Linear(8, size) for size in (8, 4, 4))
+            self.score = nn.Linear(4, 1)
+
+        def forward(self, instances):
+            bag = self.made(instances).relu()
+            self.scores = self.score(self.tanh(bag).tanh() * self.sigmoid(bag).sigmoid())
+            return POOLED[form](self.scores, bag)
+
+    model, instances = Bag(), torch.randn(7, 8)
+    seen = looked(model, instances)
+    assert [found.weights.shape for found in seen] == [(1, 1, 7)]
+    wanted = model.scores.mT.softmax(-1)[None]
+    torch.testing.assert_close(seen[0].weights, wanted)
+    torch.testing.assert_close(seen.rollout().weights, wanted)
+
+
+@pytest.mark.parametrize("kind", ["experts", "operations", "table"])
+def test_a_row_that_weighs_other_things_than_tokens_is_not_attention(kind):
+    class Row(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.alpha, self.table = (
+                nn.Linear(8, 3),
+                nn.Parameter(torch.randn(3)),
+                nn.Parameter(torch.randn(3, 8)),
+            )
+            self.parts = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+
+        def forward(self, x):
+            mean = x.mean(0)
+            weights = (self.alpha if kind == "operations" else self.gate(mean)).softmax(0)
+            return weights @ (self.table if kind == "table" else torch.stack([part(mean) for part in self.parts]))
+
+    assert len(looked(Row(), torch.randn(7, 8))) == 0
+
+
 def test_relevance_of_pooling_one_by_one():
     model = Pooled().eval()
     with watch(model) as seen:
