@@ -15,7 +15,8 @@ from jumok.watching.provenance.tape import Tape
 
 PRODUCT_CALLS: tuple[Callable[..., Any], ...] = (
     torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.mm, Tensor.mm, torch.mv, Tensor.mv,
-    torch.einsum, torch.baddbmm,
+    torch.einsum, torch.baddbmm, torch.addmm, Tensor.addmm, torch.linalg.matmul, torch.tensordot, torch.inner,
+    Tensor.inner,
 )  # fmt: skip
 SUMMING_CALLS: tuple[Callable[..., Any], ...] = (torch.sum, Tensor.sum)
 MOST_FOLLOWED = 8

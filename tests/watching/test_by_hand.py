@@ -88,6 +88,35 @@ def test_a_bag_without_a_batch_is_pooled_by_attention(form):
     torch.testing.assert_close(seen.rollout().weights, wanted)
 
 
+MULTIPLIED = {
+    "linalg": torch.linalg.matmul,
+    "tensordot": lambda weights, values: torch.tensordot(weights, values, dims=1),
+    "tensordot, by lists": lambda weights, values: torch.tensordot(values, weights, dims=([0], [1])).T,
+    "inner": lambda weights, values: torch.inner(weights, values.T),
+    "addmm": lambda weights, values: torch.addmm(torch.ones(8), weights, values),
+}
+
+
+@pytest.mark.parametrize("form", MULTIPLIED)
+def test_products_by_any_name_are_attention(form):
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.key, self.value = (nn.Linear(8, 8) for _ in range(3))
+
+        def forward(self, x):
+            self.weights = torch.tensordot(self.query(x), self.key(x), dims=([1], [1])).softmax(-1)
+            return x + MULTIPLIED[form](self.weights, self.value(x))
+
+    model = nn.Sequential(Layer(), Layer())
+    seen = looked(model, torch.randn(6, 8))
+    first, second = (layer.weights for layer in model)
+    assert seen.names == ["0", "1"]
+    torch.testing.assert_close(seen[1].weights[0], second)
+    wanted = (second[2] + torch.eye(6)[2]) / 2 @ (first + torch.eye(6)) / 2
+    torch.testing.assert_close(seen.rollout(2).weights[0, 0], wanted)
+
+
 @pytest.mark.parametrize("kind", ["experts", "operations", "table"])
 def test_a_row_that_weighs_other_things_than_tokens_is_not_attention(kind):
     class Row(nn.Module):

@@ -46,6 +46,8 @@ class Equation:
             one, other = op.given(1, names[0]), op.given(2, names[1])
         elif name == "cdist":
             one, other = op.given(0, "x1"), op.given(1, "x2")
+        elif name in ("tensordot", "inner"):
+            return _read_tensordot(op, name)
         else:
             raise CannotMoveError(name)
         slots = tuple(each.slot if isinstance(each, Kept) else each for each in (one, other))
@@ -87,6 +89,25 @@ def _read_matmul(slots: tuple[Slot, ...], *, turned: bool = False) -> Equation:
     other = "k" if second == 1 else front[batch - (second - 2) :] + ("nk" if turned else "kn")
     result = front + ("" if first == 1 else "m") + ("" if second == 1 else "n")
     return Equation(slots, (one, other), result)
+
+
+def _read_tensordot(op: Op, name: str) -> Equation:
+    """A product over chosen axes of both; `inner`: over the last one of each."""
+    keys = ("a", "b") if name == "tensordot" else ("input", "other")
+    given = [op.given(number, key) for number, key in enumerate(keys)]
+    slots = tuple(each.slot if isinstance(each, Kept) else each for each in given)
+    first, second = (len(slot.shape) for slot in slots)
+    dims: Any = [[-1], [-1]] if name == "inner" else op.given(2, "dims", 2)
+    if isinstance(dims, int):
+        dims = list(range(first - dims, first)), list(range(dims))
+    if not first or not second or not all(isinstance(each, list | tuple) for each in dims):
+        raise CannotMoveError(f"{name} of another form")
+    letters = iter(LETTERS)
+    one = [next(letters) for _ in range(first)]
+    shared = {axis % second: one[mine % first] for mine, axis in zip(*dims, strict=True)}
+    other = [shared.get(axis) or next(letters) for axis in range(second)]
+    result = [letter for letter in (*one, *other) if letter not in shared.values()]
+    return Equation(slots, ("".join(one), "".join(other)), "".join(result))
 
 
 def _read_sum(op: Op, factors: tuple[Slot, Slot]) -> Equation:

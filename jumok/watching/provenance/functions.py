@@ -133,7 +133,7 @@ _RENAMED = {
     "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge",
     "__invert__": "invert", "__and__": "and", "__or__": "or", "__xor__": "xor", "__rand__": "and", "__ror__": "or",
     "_softmax": "softmax", "special_softmax": "softmax", "special_log_softmax": "log_softmax",
-    "special_expit": "sigmoid", "linalg_norm": "norm", "linalg_vector_norm": "vector_norm",
+    "special_expit": "sigmoid", "linalg_matmul": "matmul", "linalg_norm": "norm", "linalg_vector_norm": "vector_norm",
     "linalg_multi_dot": "multi_dot", "special_exp2": "exp2", "special_xlogy": "xlogy", "special_log1p": "log1p",
     "special_erf": "erf", "adaptive_max_pool1d_with_indices": "adaptive_max_pool1d",
     "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
