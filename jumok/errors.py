@@ -95,8 +95,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def find_close(name: str, known: Iterable[str]) -> list[str]:
     """The known names that are hardly to be told from one that was mistyped, the likeliest first.
 
-    >>> find_close("--sytem", ["--ema", "--system", "--time"]), find_close("--val", ["--lr", "--val-pairs"])
-    (['--system'], [])
+    >>> find_close("sytem", ["ema", "system", "time"]), find_close("val", ["lr", "val-pairs"])
+    (['system'], [])
     """
     return difflib.get_close_matches(name, list(known), cutoff=0.8)
 
