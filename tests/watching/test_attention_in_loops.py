@@ -302,3 +302,22 @@ def test_a_cell_that_is_given_several_tokens_at_once_is_named_as_losing_them():
     with torch.no_grad(), watch(model := Decoder().eval()) as seen:
         model(torch.randn(2, 5, 16))
     assert seen[-1].queries.why == "lost: gru_cell"
+
+
+@pytest.mark.parametrize("cell", [nn.GRUCell, nn.LSTMCell, nn.RNNCell])
+def test_a_cell_that_begins_with_zeros_is_followed(cell):
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.attention = cell(16, 16), attention()
+
+        def forward(self, x):
+            state, zeros = x[:, 3], torch.zeros_like(x[:, 0])
+            made = self.cell(zeros, (state, zeros)) if cell is nn.LSTMCell else self.cell(zeros, state)
+            return self.attention((made[0] if cell is nn.LSTMCell else made)[:, None], x, x)[0]
+
+    with torch.no_grad(), watch(model := Decoder().eval()) as seen:
+        model(torch.randn(2, 5, 16))
+    assert seen[0].queries.labels() == ["3"]
+    assert seen[0].keys.labels() == ["0", "1", "2", "3", "4"]
+    assert not seen[0].queries.why

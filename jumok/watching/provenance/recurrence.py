@@ -29,7 +29,8 @@ def step(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: 
     lost: over hundreds of steps each state would be made of all that the earlier ones were made of.
     """
     states = 2 if name == "lstm_cell" else 1  # (h, c), or h
-    rows = [or_constant(table.settle(shadow, op)) for shadow in shadows[: 1 + states]]
+    pairs = zip(shadows[: 1 + states], given, strict=False)
+    rows = [fit(or_constant(table.settle(shadow, op)), slot.shape) for shadow, slot in pairs]  # zeros are of no token
     if not all(is_even(ids, -1) for ids in rows):
         table.lose(op, op.name)
         return
