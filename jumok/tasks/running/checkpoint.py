@@ -123,9 +123,10 @@ def keep_earlier(last: Path) -> None:
     Raises:
         JumokError: the folder cannot be written.
     """
-    if not last.exists():
-        return
-    with replacing(last.with_name(EARLIER)) as fresh:
+    earlier = last.with_name(EARLIER)
+    if not last.exists() or (earlier.exists() and earlier.samefile(last)):
+        return  # a process that died here has kept it: to rename one of a file's names to another does nothing
+    with replacing(earlier) as fresh:
         try:
             os.link(last, fresh)
         except OSError:  # a file system without links

@@ -248,3 +248,13 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_anew(tmp_path, monkeyp
     metadata, tensors = read_tensors(path)
     assert metadata["step"] == "2"
     assert tensors["a"].tolist() == [1, 1, 1]
+
+
+def test_a_checkpoint_that_was_kept_before_the_process_died_is_kept_again_without_a_copy(tmp_path):
+    last = tmp_path / checkpoint.LAST
+    save_state({"global_step": 1}, last)
+    for _ in range(2):  # once by the process that died, and once by the one that goes on
+        checkpoint.keep_earlier(last)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [checkpoint.EARLIER, checkpoint.LAST]
+    save_state({"global_step": 2}, last)
+    assert load_state(tmp_path / checkpoint.EARLIER)["global_step"] == 1
