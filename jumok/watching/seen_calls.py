@@ -85,6 +85,10 @@ class SeenCalls:
         """
         return self._map(name, None)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a call has this name."""
+        return name in self.names
+
     def __iter__(self) -> Iterator[AttentionMap]:
         """The map of each call, in the order in which they ran; computed as it is reached."""
         return (self[number] for number in range(len(self)))

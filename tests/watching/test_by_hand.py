@@ -112,6 +112,8 @@ def test_products_by_any_name_are_attention(form):
     seen = looked(model, torch.randn(6, 8))
     first, second = (layer.weights for layer in model)
     assert seen.names == ["0", "1"]
+    assert "1" in seen
+    assert "2" not in seen
     torch.testing.assert_close(seen[1].weights[0], second)
     wanted = (second[2] + torch.eye(6)[2]) / 2 @ (first + torch.eye(6)) / 2
     torch.testing.assert_close(seen.rollout(2).weights[0, 0], wanted)
